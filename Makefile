@@ -1,0 +1,189 @@
+# fuse4fs: build, test and install. One file, not recursive; `make help` lists the targets.
+#
+# Variables, all optional:
+#   V=1            show the commands
+#   O=DIR          build there (default: build, build-$(D) for a D= build)
+#   D=asan,ubsan   instrumented build: any of asan ubsan tsan gcov, comma separated
+#   CC=clang       another compiler
+#   WERROR=        let warnings pass (for packagers; developers and CI keep -Werror)
+#   CFLAGS=...     replaces "-O2 -g"; what the program needs is kept apart from it
+#   prefix=/usr/local  sbindir= libexecdir= mandir= unitdir=   where `make install` puts things
+#   DESTDIR=       a staging root put in front of all of them
+#   IMG= DIR=      for `make run`: mount this image at that directory
+#   TESTS="a b"    for `make check`: only tests whose name matches one of these patterns
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+
+VERSION := 0.1.0
+
+comma := ,
+D ?=
+O ?= build$(if $(D),-$(subst $(comma),-,$(D)))
+ifeq ($(filter command% environment%,$(origin CC)),)
+CC := gcc
+endif
+ifeq ($(filter command% environment%,$(origin AR)),)
+AR := ar
+endif
+PKG_CONFIG ?= pkg-config
+CFLAGS ?= -O2 -g
+WERROR ?= -Werror
+
+prefix ?= /usr/local
+sbindir ?= $(prefix)/sbin
+libexecdir ?= $(prefix)/libexec/fuse4fs
+mandir ?= $(prefix)/share/man
+unitdir ?= $(prefix)/lib/systemd/system
+
+ifneq ($(V),1)
+Q := @
+say = @printf '  %-7s %s\n' '$(1)' '$(2)'
+else
+Q :=
+say = @:
+endif
+
+# --- compiler flags, each with its reason ---------------------------------------------------
+WARN := -Wall -Wextra            # the common ground
+WARN += -Wshadow                 # an inner variable that hides an outer one hides a bug
+WARN += -Wformat=2 -Wformat-signedness # format strings are an attack surface
+WARN += -Wmissing-prototypes -Wmissing-declarations # every symbol is static or in a header
+WARN += -Wstrict-prototypes -Wold-style-definition  # no K&R leftovers
+WARN += -Wpointer-arith -Wcast-align -Wundef -Wwrite-strings
+WARN += -Wvla                    # no stack allocation sized by input
+WARN += -Wswitch-enum            # a new enum value must be thought about everywhere
+WARN += -Wimplicit-fallthrough -Wredundant-decls -Wnested-externs
+WARN += -Wdate-time              # reproducible builds
+WARN += -Wno-unused-parameter    # callbacks have the arguments that they have
+# The two places that face peers of other rights also mind every implicit conversion.
+WARN_BOUNDARY := -Wconversion -Wsign-conversion
+
+HARDEN := -fPIE                  # position independent, for address randomisation
+HARDEN += -fstack-protector-strong -fstack-clash-protection
+HARDEN += -fcf-protection=full   # x86: indirect branch tracking
+HARDEN += -fno-strict-aliasing   # raw disk blocks are looked at through several types
+HARDEN += -fno-delete-null-pointer-checks
+HARDEN_LD := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
+ifeq ($(filter -O0,$(CFLAGS)),)
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(findstring clang,$(CC)),2,3)
+endif
+ifeq ($(filter x86_64 i%86,$(shell uname -m)),)
+HARDEN := $(filter-out -fcf-protection=full,$(HARDEN))
+endif
+
+INSTR :=
+ifneq ($(findstring asan,$(D)),)
+INSTR += -fsanitize=address -fno-omit-frame-pointer -DF4_SANITIZED=1
+endif
+ifneq ($(findstring ubsan,$(D)),)
+INSTR += -fsanitize=undefined -fno-sanitize-recover=undefined -DF4_SANITIZED=1
+endif
+ifneq ($(findstring tsan,$(D)),)
+INSTR += -fsanitize=thread -DF4_SANITIZED=1
+endif
+ifneq ($(findstring gcov,$(D)),)
+INSTR += --coverage
+endif
+ifneq ($(INSTR),)
+HARDEN := $(filter-out -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE%,$(HARDEN))
+INSTR += -U_FORTIFY_SOURCE
+endif
+
+PKGS := fuse3 ext2fs e2p com_err libsystemd libseccomp libcap-ng
+# Looked up lazily: `make deps` and `make help` must work before the packages are there.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS)))$(PKG_CFLAGS)
+FUSE_LIBS = $(eval FUSE_LIBS := $(shell $(PKG_CONFIG) --libs fuse3))$(FUSE_LIBS)
+CORE_LIBS := -lext2fs -lcom_err
+SEAL_LIBS := -lseccomp -lcap-ng
+
+CPPFLAGS_ALL = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 \
+	-DF4_VERSION='"$(VERSION)"' -DF4_LIBEXECDIR='"$(libexecdir)"' $(CPPFLAGS)
+ALL_CFLAGS = -std=gnu17 -pthread $(WARN) $(WERROR) $(HARDEN) $(INSTR) $(CFLAGS)
+ALL_LDFLAGS = -pthread $(HARDEN_LD) $(INSTR) $(LDFLAGS)
+
+# --- what is built from what ----------------------------------------------------------------
+proto_src  := $(wildcard protocol/base/*.c protocol/*.c)
+core_src   := $(wildcard server/ext4/*.c)
+seccomp_src := $(wildcard seccomp/*.c)
+service_src := $(wildcard server/service/*.c)
+fuse_src   := $(wildcard server/fuse/*.c)
+helper_main := $(wildcard helper/mount.c helper/umount.c helper/mountd.c)
+helper_src := $(filter-out $(helper_main),$(wildcard helper/*.c))
+unit_src   := $(wildcard tests/unit/test_*.c)
+unit_lib   := $(filter-out $(unit_src),$(wildcard tests/unit/*.c tests/lib/*.c))
+tool_src   := $(wildcard tests/tools/*.c tests/crash/*.c tests/platform/*.c tests/bench/*.c)
+
+obj = $(patsubst %.c,$(O)/%.o,$(1))
+
+PROGS := $(O)/fuse4fs-server \
+	$(if $(wildcard helper/mount.c),$(O)/mount.fuse4fs) \
+	$(if $(wildcard helper/umount.c),$(O)/umount.fuse4fs) \
+	$(if $(wildcard helper/mountd.c),$(O)/fuse4fs-mountd)
+UNIT_PROGS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(unit_src))
+TOOL_PROGS := $(patsubst %.c,$(O)/%,$(tool_src))
+
+all: $(PROGS) ## build the programs
+
+$(O)/libproto.a: $(call obj,$(proto_src))
+$(O)/libcore.a: $(call obj,$(core_src))
+$(O)/libseccomp-policy.a: $(call obj,$(seccomp_src))
+$(O)/libservice.a: $(call obj,$(service_src))
+$(O)/libfuseops.a: $(call obj,$(fuse_src))
+$(O)/libhelper.a: $(call obj,$(helper_src))
+$(O)/libtest.a: $(call obj,$(unit_lib))
+
+$(O)/%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Objects are rebuilt when the flags change, not only when the sources do.
+flags_now = $(CC) $(CPPFLAGS_ALL) $(ALL_CFLAGS)
+$(O)/.flags: FORCE
+	$(Q)mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(flags_now))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(flags_now))' > $@
+FORCE:
+
+$(O)/protocol/%.o $(O)/helper/%.o: WARN += $(WARN_BOUNDARY)
+$(O)/%.o: %.c $(O)/.flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+link = $(call say,LD,$@) ; mkdir -p $(@D) && \
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \
+	-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(1)
+
+$(O)/fuse4fs-server: $(O)/server/main.o $(O)/libfuseops.a $(O)/libservice.a $(O)/libcore.a \
+		$(O)/libseccomp-policy.a $(O)/libproto.a
+	$(Q)$(subst @printf,printf,$(call link,$(FUSE_LIBS) $(CORE_LIBS) $(SEAL_LIBS) -lsystemd))
+$(O)/mount.fuse4fs: $(O)/helper/mount.o $(O)/libhelper.a $(O)/libproto.a
+	$(Q)$(subst @printf,printf,$(call link,))
+$(O)/umount.fuse4fs: $(O)/helper/umount.o $(O)/libhelper.a $(O)/libproto.a
+	$(Q)$(subst @printf,printf,$(call link,))
+$(O)/fuse4fs-mountd: $(O)/helper/mountd.o $(O)/libhelper.a $(O)/libseccomp-policy.a $(O)/libproto.a
+	$(Q)$(subst @printf,printf,$(call link,$(SEAL_LIBS) -lsystemd))
+
+test_libs = $(O)/libtest.a $(O)/libhelper.a $(O)/libfuseops.a $(O)/libservice.a $(O)/libcore.a \
+	$(O)/libseccomp-policy.a $(O)/libproto.a
+$(UNIT_PROGS) $(TOOL_PROGS): $(O)/%: $(O)/%.o $(test_libs)
+	$(Q)$(subst @printf,printf,$(call link,$(FUSE_LIBS) $(CORE_LIBS) $(SEAL_LIBS) -lsystemd))
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+
+# --- targets --------------------------------------------------------------------------------
+tests: $(UNIT_PROGS) $(TOOL_PROGS) ## build the unit tests and the test tools
+
+check-unit: tests ## run the unit tests alone
+	$(Q)tests/run --build $(O) --only unit $(TESTS)
+
+clean: ## remove what was built
+	$(Q)rm -rf $(O)
+
+help: ## list the targets
+	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n",$$1,$$2}' Makefile | sort
+	$(Q)sed -n '3,14s/^# \{0,1\}//p' Makefile
+
+.PHONY: all tests check-unit clean help FORCE
