@@ -49,7 +49,10 @@ endif
 # --- compiler flags, each with its reason ---------------------------------------------------
 WARN := -Wall -Wextra            # the common ground
 WARN += -Wshadow                 # an inner variable that hides an outer one hides a bug
-WARN += -Wformat=2 -Wformat-signedness # format strings are an attack surface
+WARN += -Wformat=2               # format strings are an attack surface
+ifeq ($(findstring clang,$(CC)),)
+WARN += -Wformat-signedness      # gcc only
+endif
 WARN += -Wmissing-prototypes -Wmissing-declarations # every symbol is static or in a header
 WARN += -Wstrict-prototypes -Wold-style-definition  # no K&R leftovers
 WARN += -Wpointer-arith -Wcast-align -Wundef -Wwrite-strings
