@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The FUSE session: worker threads that read requests from /dev/fuse, call the core, reply.
+ *
+ * Made before the seal (descriptor, libfuse session, buffers, threads); given a volume and let loose
+ * after it. Threads block until f4_session_serve opens the gate.
+ */
+#ifndef F4_FUSE_SESSION_H
+#define F4_FUSE_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct f4_session;
+struct f4_volume;
+
+struct f4_session_config {
+	int fuse_fd;		/* consumed; an open /dev/fuse, may not be mounted yet */
+	uint32_t threads;	/* 0: a default from the number of CPUs */
+	bool writeback_cache;
+	bool default_permissions; /* what the mount was given; false under fakeroot */
+	uint32_t owner_uid;	/* who mounted: may use the private ioctls besides uid 0 */
+	bool read_only;
+	bool debug;
+};
+
+/* f4_session_new - before the seal. Return: 0; -ENOMEM; -EINVAL. */
+int f4_session_new(const struct f4_session_config *config, struct f4_session **ret);
+
+/* f4_session_start_threads - before the seal, after namespaces and capabilities are gone. 0 or -errno. */
+int f4_session_start_threads(struct f4_session *s);
+
+/*
+ * f4_session_open_gate - after the seal, before the helper mounts (DOIT): from now on the threads
+ * answer INIT and everything else from @vol (borrowed until f4_session_wait returned).
+ */
+void f4_session_open_gate(struct f4_session *s, struct f4_volume *vol);
+
+/*
+ * f4_session_wait - until DESTROY was received or the connection is gone (unmounted, aborted).
+ * @ret_clean: true for DESTROY. The threads have stopped; the volume may be closed.
+ */
+int f4_session_wait(struct f4_session *s, bool *ret_clean);
+
+/* f4_session_reply_destroy - for fuseblk: DESTROY is answered only after the volume is closed. */
+void f4_session_reply_destroy(struct f4_session *s);
+
+/* f4_session_stop - make f4_session_wait return (the mount failed). Any thread, async-signal-safe: no. */
+void f4_session_stop(struct f4_session *s);
+
+struct f4_session *f4_session_free(struct f4_session *s);
+
+#endif
