@@ -7,7 +7,7 @@
 #   CC=clang       another compiler
 #   WERROR=        let warnings pass (for packagers; developers and CI keep -Werror)
 #   CFLAGS=...     replaces "-O2 -g"; what the program needs is kept apart from it
-#   prefix=/usr/local  sbindir= libexecdir= mandir= unitdir=   where `make install` puts things
+#   prefix=/usr/local  mountdir=/sbin libexecdir= mandir= unitdir=   where `make install` puts things
 #   DESTDIR=       a staging root put in front of all of them
 #   IMG= DIR=      for `make run`: mount this image at that directory
 #   TESTS="a b"    for `make check`: only tests whose name matches one of these patterns
@@ -33,7 +33,8 @@ CFLAGS ?= -O2 -g
 WERROR ?= -Werror
 
 prefix ?= /usr/local
-sbindir ?= $(prefix)/sbin
+# mount(8) and umount(8) look for their helpers in /sbin and nowhere else, whatever the prefix.
+mountdir ?= /sbin
 libexecdir ?= $(prefix)/libexec/fuse4fs
 mandir ?= $(prefix)/share/man
 unitdir ?= $(prefix)/lib/systemd/system
@@ -179,14 +180,63 @@ $(UNIT_PROGS) $(TOOL_PROGS): $(O)/%: $(O)/%.o $(test_libs)
 # --- targets --------------------------------------------------------------------------------
 tests: $(UNIT_PROGS) $(TOOL_PROGS) ## build the unit tests and the test tools
 
+deps: ## install what the build and the tests need, where it is missing
+	$(Q)tests/lib/deps.sh
+
+run: deps ## build and mount: IMG=image DIR=directory, or a demonstration image
+	$(Q)$(MAKE) --no-print-directory O='$(O)' all
+	$(Q)tests/lib/demo.sh '$(O)' '$(IMG)' '$(DIR)'
+
+check: deps ## every test: layers, flags, both compilers, sanitizers, unit tests, real mounts
+	$(Q)$(MAKE) --no-print-directory O='$(O)' all tests check-layers check-man
+	$(Q)$(MAKE) --no-print-directory CC=clang O='$(O)-clang' all tests
+	$(Q)$(MAKE) --no-print-directory D=asan,ubsan O='$(O)-asan-ubsan' all tests
+	$(Q)tests/run --build '$(O)' --sanitized '$(O)-asan-ubsan' $(TESTS)
+
 check-unit: tests ## run the unit tests alone
 	$(Q)tests/run --build $(O) --only unit $(TESTS)
 
+check-layers: ## include arrows, banned functions, sizes
+	$(Q)tests/lib/check-layers.sh
+
+check-man: ## lint the manual pages
+	$(Q)for p in $(wildcard man/*.[1-9]); do \
+		mandoc -T lint -W warning $$p || exit 1; done
+
+format: ## lay out the sources as .clang-format says
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
+MOUNT_NAMES := mount.fuse.fuse4fs mount.fuseblk.fuse4fs
+UMOUNT_NAMES := umount.fuse.fuse4fs umount.fuseblk.fuse4fs
+# Pages and units carry the paths of this installation.
+subst_paths = sed -e 's|@mountdir@|$(mountdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' -e 's|@version@|$(VERSION)|g'
+
+install: all ## install below DESTDIR and prefix
+	$(Q)install -d '$(DESTDIR)$(mountdir)' '$(DESTDIR)$(libexecdir)'
+	$(Q)install -m 755 $(filter-out %/fuse4fs-server %/fuse4fs-mountd,$(PROGS)) '$(DESTDIR)$(mountdir)'
+	$(Q)install -m 755 $(filter %/fuse4fs-server %/fuse4fs-mountd,$(PROGS)) '$(DESTDIR)$(libexecdir)'
+	$(Q)for n in $(MOUNT_NAMES); do ln -sf mount.fuse4fs '$(DESTDIR)$(mountdir)'/$$n; done
+	$(Q)for n in $(UMOUNT_NAMES); do ln -sf umount.fuse4fs '$(DESTDIR)$(mountdir)'/$$n; done
+	$(Q)for p in $(wildcard man/*.[1-9]); do d='$(DESTDIR)$(mandir)'/man$${p##*.}; \
+		install -d $$d && $(subst_paths) $$p > $$d/$${p##*/} && chmod 644 $$d/$${p##*/}; done
+	$(Q)for u in $(wildcard units/*.socket units/*.service units/*.target); do \
+		install -d '$(DESTDIR)$(unitdir)' && \
+		$(subst_paths) $$u > '$(DESTDIR)$(unitdir)'/$${u##*/} && \
+		chmod 644 '$(DESTDIR)$(unitdir)'/$${u##*/}; done
+
+uninstall: ## remove what install put there
+	$(Q)rm -f $(foreach p,$(notdir $(filter-out %/fuse4fs-server %/fuse4fs-mountd,$(PROGS))),'$(DESTDIR)$(mountdir)/$(p)') \
+		$(foreach n,$(MOUNT_NAMES) $(UMOUNT_NAMES),'$(DESTDIR)$(mountdir)/$(n)')
+	$(Q)rm -rf '$(DESTDIR)$(libexecdir)'
+	$(Q)for p in $(wildcard man/*.[1-9]); do rm -f '$(DESTDIR)$(mandir)'/man$${p##*.}/$${p##*/}; done
+	$(Q)for u in $(wildcard units/*.socket units/*.service units/*.target); do \
+		rm -f '$(DESTDIR)$(unitdir)'/$${u##*/}; done
+
 clean: ## remove what was built
-	$(Q)rm -rf $(O)
+	$(Q)rm -rf $(O) $(O)-clang $(O)-asan-ubsan
 
 help: ## list the targets
 	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n",$$1,$$2}' Makefile | sort
 	$(Q)sed -n '3,14s/^# \{0,1\}//p' Makefile
 
-.PHONY: all tests check-unit clean help FORCE
+.PHONY: all tests deps run check check-unit check-layers check-man format install uninstall clean help FORCE
