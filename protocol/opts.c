@@ -74,16 +74,16 @@ static_assert(sizeof(enum f4_tri) == 4 && sizeof(bool) == 1, "row.size tells the
 #define NO(w, reason) { .name = (w), .kind = REFUSE, .arg = ARG_ANY, .why = (reason) }
 
 static const struct word data_words[] = {
-	{ "ordered", F4_DATA_ORDERED },
-	{ "writeback", F4_DATA_WRITEBACK },
-	{ "journal", F4_DATA_JOURNAL },
+	{ "ordered", F4_OPTS_DATA_ORDERED },
+	{ "writeback", F4_OPTS_DATA_WRITEBACK },
+	{ "journal", F4_OPTS_DATA_JOURNAL },
 	{ NULL, 0 },
 };
 
 static const struct word errors_words[] = {
-	{ "continue", F4_ERRORS_CONTINUE },
-	{ "remount-ro", F4_ERRORS_RO },
-	{ "panic", F4_ERRORS_PANIC },
+	{ "continue", F4_OPTS_ERRORS_CONTINUE },
+	{ "remount-ro", F4_OPTS_ERRORS_RO },
+	{ "panic", F4_OPTS_ERRORS_PANIC },
 	{ NULL, 0 },
 };
 
@@ -565,11 +565,11 @@ bool f4_opts_ro(const struct f4_opts *o)
 	return (o->ms_flags & MS_RDONLY) != 0;
 }
 
-enum f4_atime f4_opts_atime(const struct f4_opts *o)
+enum f4_opts_atime f4_opts_atime(const struct f4_opts *o)
 {
 	if (o->ms_flags & MS_NOATIME)
-		return F4_ATIME_NONE;
-	return o->ms_flags & MS_STRICTATIME ? F4_ATIME_STRICT : F4_ATIME_RELATIME;
+		return F4_OPTS_ATIME_NONE;
+	return o->ms_flags & MS_STRICTATIME ? F4_OPTS_ATIME_STRICT : F4_OPTS_ATIME_RELATIME;
 }
 
 const char *f4_opts_name(size_t i)

@@ -35,16 +35,25 @@
 /* A switch that may be left to its default: the superblock's, or the caller's kind. */
 enum f4_tri { F4_TRI_DEFAULT = 0, F4_TRI_OFF, F4_TRI_ON };
 
-enum f4_data_mode { F4_DATA_DEFAULT = 0, F4_DATA_ORDERED, F4_DATA_WRITEBACK, F4_DATA_JOURNAL };
-
-enum f4_errors_mode {
-	F4_ERRORS_DEFAULT = 0, /* as the superblock says */
-	F4_ERRORS_CONTINUE,
-	F4_ERRORS_RO,
-	F4_ERRORS_PANIC, /* end the mount: abort the connection */
+enum f4_opts_data {
+	F4_OPTS_DATA_DEFAULT = 0,
+	F4_OPTS_DATA_ORDERED,
+	F4_OPTS_DATA_WRITEBACK,
+	F4_OPTS_DATA_JOURNAL,
 };
 
-enum f4_atime { F4_ATIME_RELATIME = 0, F4_ATIME_NONE, F4_ATIME_STRICT };
+enum f4_opts_errors {
+	F4_OPTS_ERRORS_DEFAULT = 0, /* as the superblock says */
+	F4_OPTS_ERRORS_CONTINUE,
+	F4_OPTS_ERRORS_RO,
+	F4_OPTS_ERRORS_PANIC, /* end the mount: abort the connection */
+};
+
+enum f4_opts_atime {
+	F4_OPTS_ATIME_RELATIME = 0,
+	F4_OPTS_ATIME_NONE,
+	F4_OPTS_ATIME_STRICT,
+};
 
 struct f4_opts {
 	/*
@@ -66,12 +75,12 @@ struct f4_opts {
 	/* The journal. */
 	bool norecovery;
 	char *journal_path; /* owned; NULL: the journal is where the superblock says */
-	enum f4_data_mode data;
+	enum f4_opts_data data;
 	uint32_t commit_secs; /* 0: the default */
 	enum f4_tri barrier;
 
 	/* The filesystem's behaviour. */
-	enum f4_errors_mode errors;
+	enum f4_opts_errors errors;
 	enum f4_tri discard, acl, user_xattr;
 	enum f4_tri grpid;   /* on: a new inode takes its directory's group */
 	uint32_t resuid;     /* F4_OPTS_NONE32: as the superblock says */
@@ -135,7 +144,7 @@ int f4_opts_check(struct f4_opts *o);
 bool f4_opts_ro(const struct f4_opts *o);
 
 /* f4_opts_atime - which access times the server is to keep. */
-enum f4_atime f4_opts_atime(const struct f4_opts *o);
+enum f4_opts_atime f4_opts_atime(const struct f4_opts *o);
 
 /*
  * f4_opts_name - the name of row @i of the table, as the man page lists it ("commit=", "x-*").

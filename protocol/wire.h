@@ -72,6 +72,16 @@ static_assert(F4_WIRE_PATH_MAX == PATH_MAX, "the path limit is the kernel's");
 /* Goodbye codes are exit statuses of mount(8); this one asks the helper to start its own server. */
 #define F4_BYE_FALLBACK 2u
 
+/*
+ * Why the mount failed, within version 1. Before a goodbye that is not 0 our server sends one MTAB
+ * whose text is F4_MTAB_ERRNO, a positive errno in decimal (0: none fits), F4_MTAB_REASON and then,
+ * up to the end of the text, one line for a person (raw bytes: escape before printing). MTAB options
+ * take effect only once a mount has succeeded, so a foreign helper stores and forgets them. It is not
+ * sent where an MTAB was sent already: then the DOIT failed, and the helper knows why by itself.
+ */
+#define F4_MTAB_ERRNO  "x-fuse4fs.errno="
+#define F4_MTAB_REASON ",x-fuse4fs.reason="
+
 struct f4_wire_hello {
 	f4_be32 magic;	     /*  0 */
 	f4_be16 min_version; /*  4 */
