@@ -118,7 +118,8 @@ helper_main := $(wildcard helper/mount.c helper/umount.c helper/mountd.c)
 helper_src := $(filter-out $(helper_main),$(wildcard helper/*.c))
 unit_src   := $(wildcard tests/unit/test_*.c)
 unit_lib   := $(filter-out $(unit_src),$(wildcard tests/unit/*.c tests/lib/*.c))
-tool_src   := $(wildcard tests/tools/*.c tests/crash/*.c tests/platform/*.c tests/bench/*.c)
+tool_src   := $(wildcard tests/tools/*.c tests/crash/*.c tests/platform/*.c \
+	tests/bench/*.c tests/fuzz/*.c)
 
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 

@@ -47,7 +47,8 @@ struct f4_chan {
 	const sigset_t *wait_mask; /* borrowed or NULL. Set: the signal mask while waiting, as in
 				      ppoll(2), and a signal that comes in ends the call with
 				      -EINTR. NULL: signals do not end the call. */
-	unsigned char *in, *out;   /* owned; packet buffers of the _msg calls */
+	unsigned char *in;	   /* owned; what f4_chan_recv_msg() receives into */
+	unsigned char *out;	   /* the second part of the same allocation, for sending */
 };
 
 #define F4_CHAN_INIT { .fd = -1 }
@@ -96,15 +97,17 @@ void f4_chan_set_plain(struct f4_chan *ch);
  * @len:   1 to F4_WIRE_PACKET_MAX bytes
  * @fds:   borrowed; @nfds at most F4_WIRE_FDS_MAX, 0 in plain mode
  * @timeout_ms: limit for the whole call, or F4_CHAN_FOREVER
- * Return: 0; F4_CHAN_E_EOF, F4_CHAN_E_TIMEOUT; -EPERM (the peer takes no descriptors), -EINTR,
- * -EMSGSIZE, another -errno of sendmsg(2).
+ * Return: 0; F4_CHAN_E_EOF (a last packet of the peer's may still be there to receive),
+ * F4_CHAN_E_TIMEOUT; -EPERM (the peer takes no descriptors), -EINTR, -EMSGSIZE, another -errno of
+ * sendmsg(2).
  */
 int f4_chan_send(struct f4_chan *ch, const void *bytes, size_t len, const int *fds,
 		 unsigned int nfds, int timeout_ms);
 
 /*
  * f4_chan_recv - receive one packet.
- * @buf:     @size bytes, at least 1; a longer packet is F4_CHAN_E_TRUNC
+ * @buf:     @size bytes, at least 1; a longer packet is F4_CHAN_E_TRUNC, and in plain mode also
+ *           one that just fills it
  * @max_fds: descriptors there is room for, at most F4_WIRE_FDS_MAX; 0 in plain mode
  * @ret_fds: what came, 0 to @max_fds of them; may be NULL when @max_fds is 0; written (as empty)
  *           also on failure
@@ -124,13 +127,15 @@ int f4_chan_send_msg(struct f4_chan *ch, const struct f4_msg *m, const int *fds,
 
 /*
  * f4_chan_recv_msg - receive and decode.
- * @ret_fds: NULL = this end awaits no descriptor now. Else the descriptors that the message carries,
- *           exactly f4_msg_fds() of them; owned by the caller, empty on failure.
+ * @max_fds: what this end is ready to take now: 0 for a helper, 1 for a server, 3 for a broker;
+ *           0 in plain mode
+ * @ret_fds: the descriptors that the message carries, exactly f4_msg_fds() of them; owned by the
+ *           caller, empty on failure; may be NULL when @max_fds is 0
  * @ret:     its text stays valid until the next receive or f4_chan_done()
  * Return: 0; F4_MSG_E_*, F4_CHAN_E_*; -errno as f4_chan_recv().
  */
-int f4_chan_recv_msg(struct f4_chan *ch, struct f4_msg *ret, struct f4_chan_fds *ret_fds,
-		     int timeout_ms);
+int f4_chan_recv_msg(struct f4_chan *ch, struct f4_msg *ret, unsigned int max_fds,
+		     struct f4_chan_fds *ret_fds, int timeout_ms);
 
 /* f4_chan_strerror - words for any result of this module: F4_CHAN_E_*, F4_MSG_E_*, -errno. */
 const char *f4_chan_strerror(int e);
