@@ -197,6 +197,11 @@ check: deps ## every test: layers, flags, both compilers, sanitizers, unit tests
 check-unit: tests ## run the unit tests alone
 	$(Q)tests/run --build $(O) --only unit $(TESTS)
 
+bench: deps ## speed beside kernel ext4 and fuse2fs: BENCH="--quick --only create"
+	$(Q)command -v fio >/dev/null || { echo 'make bench: needs fio' >&2; exit 1; }
+	$(Q)$(MAKE) --no-print-directory O='$(O)' all tests
+	$(Q)tests/bench/bench --build '$(O)' $(BENCH)
+
 check-layers: ## include arrows, banned functions, sizes
 	$(Q)tests/lib/check-layers.sh
 
@@ -240,4 +245,4 @@ help: ## list the targets
 	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n",$$1,$$2}' Makefile | sort
 	$(Q)sed -n '3,14s/^# \{0,1\}//p' Makefile
 
-.PHONY: all tests deps run check check-unit check-layers check-man format install uninstall clean help FORCE
+.PHONY: all tests deps run bench check check-unit check-layers check-man format install uninstall clean help FORCE
