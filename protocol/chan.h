@@ -11,7 +11,8 @@
  * Two modes. Normal: sendmsg(2), recvmsg(2). Plain (f4_chan_set_plain): read(2), write(2) and
  * ppoll(2) alone, for a server behind its seal, whose list of calls has nothing else; no
  * descriptor can be sent then and the kernel discards any that is received. write(2) has no
- * MSG_NOSIGNAL: who uses plain mode ignores SIGPIPE first.
+ * MSG_NOSIGNAL: who uses plain mode ignores SIGPIPE first (Linux raises it for stream sockets
+ * alone, as tried on 6.18, but nothing promises that).
  *
  * After any positive code of recv the peer has broken the protocol, is gone or is too slow: end
  * the conversation (f4_chan_done).

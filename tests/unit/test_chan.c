@@ -392,13 +392,16 @@ static void small_send_buffer(void)
 	struct f4_msg m = { .type = F4_MSG_OPEN, .text = path };
 	f4_cleanup(f4_chan_done) struct f4_chan ch = F4_CHAN_INIT;
 	f4_auto_fd other = -1;
-	int sv[2], tiny = 1;
+	int sv[2], tiny = 1, size = 0;
+	socklen_t len = sizeof(size);
 
 	memset(path, 'p', sizeof(path) - 1);
 	TEST_REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == 0);
 	other = sv[1];
 	TEST_REQUIRE(setsockopt(sv[0], SOL_SOCKET, SO_SNDBUF, &tiny, sizeof(tiny)) == 0);
 	TEST_REQUIRE(f4_chan_init(&ch, sv[0]) == 0);
+	TEST_REQUIRE(getsockopt(ch.fd, SOL_SOCKET, SO_SNDBUF, &size, &len) == 0);
+	TEST_CHECK(size >= 2 * (int)sizeof(path)); /* a packet is charged with its overhead */
 	TEST_EQ(f4_chan_send_msg(&ch, &m, NULL, SOON), 0);
 }
 

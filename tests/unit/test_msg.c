@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "protocol/base/cleanup.h"
+#include "protocol/base/fd.h"
 #include "tests/lib/check.h"
 
 /* @s as bytes without the NUL that the compiler adds: strings in packets end with \0 explicitly. */
@@ -280,6 +281,30 @@ static void words(void)
 	TEST_STREQ(f4_rule_name(F4_RULE_MAX), "?");
 }
 
+/* PROTOCOL.md has every message and every rule, under its number and name. */
+static void documented(void)
+{
+	const char *src = getenv("F4_SRC");
+	f4_auto_free char *doc = NULL;
+	char path[512], want[64];
+	size_t len = 0;
+	f4_auto_fd fd = -1;
+
+	snprintf(path, sizeof(path), "%s/protocol/PROTOCOL.md", src ? src : ".");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	TEST_REQUIRE(f4_fd_slurp(fd, 1 << 20, &doc, &len) == 0);
+	for (unsigned int t = 0; t < F4_MSG_MAX; t++) {
+		snprintf(want, sizeof(want), "`%s`", f4_msg_name(t));
+		if (!strstr(doc, want))
+			TEST_FAIL_("no %s", want);
+	}
+	for (unsigned int r = 1; r < F4_RULE_MAX; r++) {
+		snprintf(want, sizeof(want), "\n| %u | %s |", r, f4_rule_name(r));
+		if (!strstr(doc, want))
+			TEST_FAIL_("no row%s", want);
+	}
+}
+
 int main(void)
 {
 	TEST_RUN(all_covered);
@@ -291,5 +316,6 @@ int main(void)
 	TEST_RUN(encode_refuses);
 	TEST_RUN(exact_buffers);
 	TEST_RUN(words);
+	TEST_RUN(documented);
 	return test_done();
 }
