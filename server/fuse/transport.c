@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "server/fuse/transport.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "server/fuse/fuse_abi.h"
+
+/* Both headers of a WRITE, in front of its payload. */
+#define WRITE_HEADERS (sizeof(struct f4_abi_in_header) + sizeof(struct f4_abi_write_in))
+
+int f4_transport_init(struct f4_transport *t, int fd)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *map;
+
+	static_assert(WRITE_HEADERS % 8 == 0, "requests stay aligned for their structs");
+	memset(t, 0, sizeof(*t));
+	t->fd = fd;
+	t->map_len = page + 2 * (size_t)F4_TRANSPORT_MAX_IO;
+	map = mmap(NULL, t->map_len, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return -ENOMEM;
+	t->map = map;
+	t->in = t->map + page - WRITE_HEADERS;
+	t->in_len = WRITE_HEADERS + F4_TRANSPORT_MAX_IO;
+	t->out = t->map + page + F4_TRANSPORT_MAX_IO;
+	return 0;
+}
+
+void f4_transport_done(struct f4_transport *t)
+{
+	if (t->map)
+		(void)munmap(t->map, t->map_len); /* can't fail for a whole mapping of ours */
+	memset(t, 0, sizeof(*t));
+	t->fd = -1;
+}
+
+int f4_transport_receive(struct f4_transport *t, size_t *ret_len)
+{
+	ssize_t n = read(t->fd, t->in, t->in_len);
+
+	if (n < 0) {
+		switch (errno) {
+		case EINTR:
+		case EAGAIN:
+		case ENOENT: /* the request was taken back between queue and read */
+			return F4_TRANSPORT_E_AGAIN;
+		case EPERM:
+			return F4_TRANSPORT_E_UNMOUNTED;
+		case ENODEV:
+		case ECONNABORTED:
+			return F4_TRANSPORT_E_GONE;
+		default:
+			return -errno;
+		}
+	}
+	if ((size_t)n < sizeof(struct f4_abi_in_header))
+		return -EPROTO;
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+int f4_transport_send(int fd, const struct iovec *iov, int n)
+{
+	ssize_t r;
+
+	do {
+		r = writev(fd, iov, n);
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
