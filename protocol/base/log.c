@@ -8,7 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FACILITY_DAEMON (3 << 3) /* source: RFC 5424, table 1 */
+
 static const char *log_tool;
+/* Where and how, in one word so that a change is seen whole: fd * 4 + style. */
+static _Atomic int log_target = STDERR_FILENO * 4 + F4_LOG_DAEMON;
 static enum f4_log_level log_max = F4_LOG_NOTICE;
 static char log_context[256];
 
@@ -16,6 +20,12 @@ void f4_log_init(const char *tool_name, enum f4_log_level max)
 {
 	log_tool = tool_name;
 	log_max = max;
+	log_target = STDERR_FILENO * 4 + (int)(tool_name ? F4_LOG_TOOL : F4_LOG_DAEMON);
+}
+
+void f4_log_redirect(int fd, enum f4_log_style style)
+{
+	log_target = fd * 4 + (int)style;
 }
 
 void f4_log_set_context(const char *context)
@@ -81,7 +91,7 @@ size_t f4_escape(char *dst, size_t dst_size, const char *src, size_t n)
 void f4_log(enum f4_log_level level, const char *fmt, ...)
 {
 	char msg[F4_LOG_LINE_MAX], line[F4_LOG_LINE_MAX];
-	int saved = errno, n, head;
+	int saved = errno, n, head = 0, target = log_target;
 	size_t len;
 	va_list ap;
 
@@ -94,17 +104,26 @@ void f4_log(enum f4_log_level level, const char *fmt, ...)
 	(void)vsnprintf(msg + n, sizeof(msg) - (size_t)n, fmt, ap); /* a cut line is documented */
 	va_end(ap);
 
-	if (log_tool)
+	switch ((enum f4_log_style)(target % 4)) {
+	case F4_LOG_TOOL:
 		head = snprintf(line, sizeof(line), "%s: ", log_tool);
-	else
+		break;
+	case F4_LOG_DAEMON:
 		head = snprintf(line, sizeof(line), "<%d>", (int)level);
+		break;
+	case F4_LOG_SYSLOG:
+		head = snprintf(line, sizeof(line), "<%d>%s: ", FACILITY_DAEMON | (int)level,
+				log_tool);
+		break;
+	}
 	if (head < 0 || (size_t)head >= sizeof(line) / 2)
 		head = 0;
 	len = (size_t)head;
 	len += f4_escape(line + len, sizeof(line) - len - 1, msg, strlen(msg));
-	line[len++] = '\n';
+	if (target % 4 != F4_LOG_SYSLOG)
+		line[len++] = '\n';
 	/* A closed or full stderr must not stop the work: there is nowhere left to say it. */
-	if (write(STDERR_FILENO, line, len) < 0)
+	if (write(target / 4, line, len) < 0)
 		errno = saved;
 	errno = saved;
 }

@@ -34,6 +34,20 @@ enum f4_log_level {
  */
 void f4_log_init(const char *tool_name, enum f4_log_level max);
 
+/* How a line begins. */
+enum f4_log_style {
+	F4_LOG_TOOL,   /* NAME: */
+	F4_LOG_DAEMON, /* <N> */
+	F4_LOG_SYSLOG, /* <N>NAME: with the daemon facility in N and no newline: one datagram to a
+			  system log's socket */
+};
+
+/*
+ * f4_log_redirect - from now on lines go to @fd (borrowed) in @style; NAME is f4_log_init's, which
+ * must not be NULL but for F4_LOG_DAEMON. Other threads may log meanwhile.
+ */
+void f4_log_redirect(int fd, enum f4_log_style style);
+
 /* f4_log_set_context - words put before every later message ("sdb1 on /mnt"); copied, cut at 255 bytes. */
 void f4_log_set_context(const char *context);
 

@@ -82,11 +82,44 @@ static void context(void)
 	f4_log_set_context("");
 }
 
+/* After a redirection nothing goes to stderr any more. */
+static void redirected(void)
+{
+	char buf[200];
+	int p[2], e[2], saved = dup(STDERR_FILENO);
+	ssize_t n;
+
+	TEST_REQUIRE(pipe(p) == 0 && pipe(e) == 0);
+	dup2(e[1], STDERR_FILENO);
+	close(e[1]);
+	f4_log_init("tool", F4_LOG_NOTICE);
+	f4_log_redirect(p[1], F4_LOG_SYSLOG);
+	f4_err("%s", "a\nb");
+	f4_log_redirect(p[1], F4_LOG_DAEMON);
+	f4_warn("c");
+	f4_log_redirect(STDERR_FILENO, F4_LOG_TOOL);
+	f4_err("d");
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(p[1]);
+	n = read(p[0], buf, sizeof(buf) - 1);
+	TEST_REQUIRE(n > 0);
+	buf[n] = '\0';
+	TEST_STREQ(buf, "<27>tool: a\\x0ab<4>c\n");
+	n = read(e[0], buf, sizeof(buf) - 1);
+	TEST_REQUIRE(n > 0);
+	buf[n] = '\0';
+	TEST_STREQ(buf, "tool: d\n");
+	close(p[0]);
+	close(e[0]);
+}
+
 int main(void)
 {
 	TEST_RUN(escape_table);
 	TEST_RUN(escape_cuts_whole);
 	TEST_RUN(styles);
 	TEST_RUN(context);
+	TEST_RUN(redirected);
 	return test_done();
 }
