@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "protocol/base/cleanup.h"
+#include "protocol/base/str.h"
 
 enum text_rule {
 	TEXT_NONE,
@@ -237,7 +238,8 @@ static const struct row rows[] = {
 	[F4_MSG_REPLY] = { "REPL", F4_WIRE_REPLY, LEN(reply), ACCESSORS(reply) },
 	[F4_MSG_ATTACH] = { "ATCH", F4_WIRE_ATTACH, LEN(attach), TEXT_FULL, F4_WIRE_PATH_MAX, 3,
 			    ACCESSORS(attach) },
-	[F4_MSG_DETACH] = { "DTCH", F4_WIRE_DETACH, LEN(detach), .fds_max = 1, ACCESSORS(detach) },
+	[F4_MSG_DETACH] = { "DTCH", F4_WIRE_DETACH, LEN(detach), TEXT_FULL, F4_WIRE_NAME_MAX, 1,
+			    ACCESSORS(detach) },
 	[F4_MSG_ANSWER] = { "ANSW", F4_WIRE_ANSWER, LEN(answer), TEXT_OR_EMPTY, F4_WIRE_TEXT_MAX,
 			    ACCESSORS(answer) },
 };
@@ -268,6 +270,12 @@ static bool answer_ok(const struct f4_msg *m)
 	return m->answer.error == 0 || m->text_len > 0; /* a refusal says why */
 }
 
+/* One name below a directory: nothing that a lookup would walk through. */
+static bool name_ok(const char *s)
+{
+	return !strchr(s, '/') && !f4_str_eq(s, ".") && !f4_str_eq(s, "..");
+}
+
 static bool values_ok(const struct f4_msg *m)
 {
 	switch (m->type) {
@@ -283,6 +291,8 @@ static bool values_ok(const struct f4_msg *m)
 		return errno_ok(m->reply.error);
 	case F4_MSG_ATTACH:
 		return m->attach.max_read == 0 || m->attach.max_read >= 4096;
+	case F4_MSG_DETACH:
+		return name_ok(m->text);
 	case F4_MSG_ANSWER:
 		return answer_ok(m);
 	case F4_MSG_HELLO: /* ranges were checked with the version */
@@ -293,7 +303,6 @@ static bool values_ok(const struct f4_msg *m)
 	case F4_MSG_MTABOPTS:
 	case F4_MSG_MOUNT:
 	case F4_MSG_BYE:
-	case F4_MSG_DETACH:
 		return true;
 	case F4_MSG_MAX:
 		break;

@@ -120,7 +120,7 @@ struct f4_msg {
 			uint32_t flags; /* F4_ATTACH_* */
 			uint32_t max_read; /* bytes, 0 = default, else 4096 or more */
 		} attach;
-		struct {
+		struct { /* text: name of the mount point, one component, not "." or ".." */
 			uint32_t flags; /* F4_DETACH_* */
 		} detach;
 		struct { /* text: explanation for a person; may be "" when error is 0 */

@@ -30,10 +30,12 @@
 #define F4_WIRE_PACKET_MAX 65536u /* bytes in one packet; one packet is one message */
 #define F4_WIRE_PATH_MAX   4096u  /* bytes of a path or name, with its NUL (Linux PATH_MAX) */
 #define F4_WIRE_TEXT_MAX   512u	  /* bytes of the broker's explanation, with its NUL */
+#define F4_WIRE_NAME_MAX   256u	  /* bytes of one name in a directory, with its NUL */
 #define F4_WIRE_ERRNO_MAX  4095u  /* the largest errno the kernel can return */
 #define F4_WIRE_FDS_MAX	   3u	  /* descriptors that one message can carry */
 
-static_assert(F4_WIRE_PATH_MAX == PATH_MAX, "the path limit is the kernel's");
+static_assert(F4_WIRE_PATH_MAX == PATH_MAX && F4_WIRE_NAME_MAX == NAME_MAX + 1,
+	      "the limits are the kernel's");
 
 #define F4_WIRE_MAGIC(a, b, c, d) \
 	((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
@@ -170,7 +172,7 @@ struct f4_wire_attach { /* + source; descriptors: /dev/fuse, O_PATH mount point[
 	f4_be32 max_read; /* 12 bytes, the option of that name; 0 = the kernel's default */
 };
 
-struct f4_wire_detach { /* descriptor: O_PATH of the mount's root */
+struct f4_wire_detach { /* + name of the mount point; descriptor: O_PATH of the directory it is in */
 	f4_be32 magic;	  /*  0 */
 	f4_be16 version;  /*  4 */
 	f4_be16 reserved; /*  6 zero */

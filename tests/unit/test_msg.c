@@ -53,8 +53,10 @@ static const struct {
 	  BYTES("ATCH\0\1\0\0\0\0\2\1\0\2\0\0disk.img\0"), 2 },
 	{ { .type = F4_MSG_ATTACH, .text = "/dev/sdb1", .attach = { F4_ATTACH_SOURCE_FD, 0 } },
 	  BYTES("ATCH\0\1\0\0\0\0\4\0\0\0\0\0/dev/sdb1\0"), 3 },
-	{ { .type = F4_MSG_DETACH, .detach = { F4_DETACH_LAZY } },
-	  BYTES("DTCH\0\1\0\0\0\0\0\1"), 1 },
+	{ { .type = F4_MSG_DETACH, .text = "mnt", .detach = { F4_DETACH_LAZY } },
+	  BYTES("DTCH\0\1\0\0\0\0\0\1mnt\0"), 1 },
+	{ { .type = F4_MSG_DETACH, .text = "...", .detach = { 0 } },
+	  BYTES("DTCH\0\1\0\0\0\0\0\0...\0"), 1 },
 	{ { .type = F4_MSG_ANSWER, .text = "", .answer = { 0, 0 } },
 	  BYTES("ANSW\0\0\0\0\0\0\0\0\0"), 0 },
 	{ { .type = F4_MSG_ANSWER, .text = "not yours", .answer = { EPERM, F4_RULE_STICKY } },
@@ -153,17 +155,17 @@ static void refused(void)
 		{ F4_MSG_E_VERSION, BYTES("LAST\0\2\0\0") },
 		{ F4_MSG_E_VERSION, BYTES("LAST\0\0\0\0") },
 		{ F4_MSG_E_VERSION, BYTES("ATCH\0\2\0\0\0\0\0\0\0\0\0\0s\0") },
-		{ F4_MSG_E_VERSION, BYTES("DTCH\0\0\0\0\0\0\0\0") },
+		{ F4_MSG_E_VERSION, BYTES("DTCH\0\0\0\0\0\0\0\0m\0") },
 		{ F4_MSG_E_FLAGS, BYTES("SAFT\0\1\0\1\0\0\0\4") },
 		{ F4_MSG_E_FLAGS, BYTES("OPEN\0\0\0\0\0\0\0\0\0\0\0\2\0\0\0\0/a\0") },
 		{ F4_MSG_E_FLAGS, BYTES("TYPE\200\0\0\0") },
 		{ F4_MSG_E_FLAGS, BYTES("ATCH\0\1\0\1\0\0\10\0\0\0\0\0s\0") }, /* before reserved */
-		{ F4_MSG_E_FLAGS, BYTES("DTCH\0\1\0\0\0\0\0\2") },
+		{ F4_MSG_E_FLAGS, BYTES("DTCH\0\1\0\0\0\0\0\2m\0") },
 		{ F4_MSG_E_RESERVED, BYTES("LAST\0\1\0\1") },
 		{ F4_MSG_E_RESERVED, BYTES("MNTP\100\0\1\0/mnt\0") },
 		{ F4_MSG_E_RESERVED, BYTES("MNTP\1\0\1\0/mnt") }, /* before string and value */
 		{ F4_MSG_E_RESERVED, BYTES("ATCH\0\1\1\0\0\0\0\0\0\0\0\0s\0") },
-		{ F4_MSG_E_RESERVED, BYTES("DTCH\0\1\0\1\0\0\0\0") },
+		{ F4_MSG_E_RESERVED, BYTES("DTCH\0\1\0\1\0\0\0\0m\0") },
 		{ F4_MSG_E_RESERVED, BYTES("ANSW\0\0\0\0\0\0\0\1\0") },
 		{ F4_MSG_E_STRING, BYTES("NAME\0") },			/* empty */
 		{ F4_MSG_E_STRING, BYTES("NAMEabc") },			/* no NUL */
@@ -180,6 +182,11 @@ static void refused(void)
 		{ F4_MSG_E_VALUE, BYTES("BDEV\0\0\0\0\0\0\0\0\0\0\0\0\0\0\30\0/a\0") }, /* 6144 */
 		{ F4_MSG_E_VALUE, BYTES("BDEV\0\0\0\0\0\0\0\0\0\0\0\0\0\40\0\0/a\0") }, /* 2 MiB */
 		{ F4_MSG_E_VALUE, BYTES("ATCH\0\1\0\0\0\0\0\0\0\0\17\377s\0") },
+		{ F4_MSG_E_STRING, BYTES("DTCH\0\1\0\0\0\0\0\0\0") },
+		{ F4_MSG_E_VALUE, BYTES("DTCH\0\1\0\0\0\0\0\0.\0") },
+		{ F4_MSG_E_VALUE, BYTES("DTCH\0\1\0\0\0\0\0\0..\0") },
+		{ F4_MSG_E_VALUE, BYTES("DTCH\0\1\0\0\0\0\0\0a/b\0") },
+		{ F4_MSG_E_VALUE, BYTES("DTCH\0\1\0\0\0\0\0\0/\0") },
 		{ F4_MSG_E_VALUE, BYTES("ANSW\0\0\0\1\0\0\0\0no\0") }, /* refused by no rule */
 		{ F4_MSG_E_VALUE, BYTES("ANSW\0\0\0\0\0\5\0\0no\0") }, /* by a rule, without error */
 		{ F4_MSG_E_VALUE, BYTES("ANSW\0\0\0\1\0\377\0\0no\0") }, /* by an unknown one */
