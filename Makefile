@@ -96,12 +96,13 @@ HARDEN := $(filter-out -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE%,$(HARDEN))
 INSTR += -U_FORTIFY_SOURCE
 endif
 
-PKGS := fuse3 ext2fs e2p com_err libsystemd libseccomp libcap-ng
+PKGS := fuse3 ext2fs e2p com_err libsystemd libseccomp libcap-ng mount
 # Looked up lazily: `make deps` and `make help` must work before the packages are there.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS)))$(PKG_CFLAGS)
 FUSE_LIBS = $(eval FUSE_LIBS := $(shell $(PKG_CONFIG) --libs fuse3))$(FUSE_LIBS)
 CORE_LIBS := -lext2fs -lcom_err
 SEAL_LIBS := -lseccomp -lcap-ng
+HELPER_LIBS := -lmount
 
 CPPFLAGS_ALL = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 \
 	-DF4_VERSION='"$(VERSION)"' -DF4_LIBEXECDIR='"$(libexecdir)"' $(CPPFLAGS)
@@ -165,16 +166,16 @@ $(O)/fuse4fs-server: $(O)/server/main.o $(O)/libfuseops.a $(O)/libservice.a $(O)
 		$(O)/libseccomp-policy.a $(O)/libproto.a
 	$(Q)$(subst @printf,printf,$(call link,$(FUSE_LIBS) $(CORE_LIBS) $(SEAL_LIBS) -lsystemd))
 $(O)/mount.fuse4fs: $(O)/helper/mount.o $(O)/libhelper.a $(O)/libproto.a
-	$(Q)$(subst @printf,printf,$(call link,))
+	$(Q)$(subst @printf,printf,$(call link,$(HELPER_LIBS)))
 $(O)/umount.fuse4fs: $(O)/helper/umount.o $(O)/libhelper.a $(O)/libproto.a
-	$(Q)$(subst @printf,printf,$(call link,))
+	$(Q)$(subst @printf,printf,$(call link,$(HELPER_LIBS)))
 $(O)/fuse4fs-mountd: $(O)/helper/mountd.o $(O)/libhelper.a $(O)/libseccomp-policy.a $(O)/libproto.a
-	$(Q)$(subst @printf,printf,$(call link,$(SEAL_LIBS) -lsystemd))
+	$(Q)$(subst @printf,printf,$(call link,$(SEAL_LIBS) $(HELPER_LIBS) -lsystemd))
 
 test_libs = $(O)/libtest.a $(O)/libhelper.a $(O)/libfuseops.a $(O)/libservice.a $(O)/libcore.a \
 	$(O)/libseccomp-policy.a $(O)/libproto.a
 $(UNIT_PROGS) $(TOOL_PROGS): $(O)/%: $(O)/%.o $(test_libs)
-	$(Q)$(subst @printf,printf,$(call link,$(FUSE_LIBS) $(CORE_LIBS) $(SEAL_LIBS) -lsystemd))
+	$(Q)$(subst @printf,printf,$(call link,$(FUSE_LIBS) $(CORE_LIBS) $(SEAL_LIBS) $(HELPER_LIBS) -lsystemd))
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct cursor {
@@ -38,11 +39,18 @@ static int operand(struct f4_cmdline *c, const char *word)
 	return 0;
 }
 
-static int parse_opts(struct f4_cmdline *c, const char *words, bool lenient)
+static int parse_opts(struct f4_cmdline *c, const char *words)
 {
-	int rc = f4_opts_parse(&c->opts, words, lenient);
+	int rc = f4_opts_parse(&c->opts, words, c->sloppy);
+	char *joined;
 
-	return rc > 0 ? usage(c, "%s", c->opts.message) : rc;
+	if (rc != 0)
+		return rc > 0 ? usage(c, "%s", c->opts.message) : rc;
+	if (asprintf(&joined, "%s%s%s", c->words ? c->words : "", c->words ? "," : "", words) < 0)
+		return -ENOMEM;
+	free(c->words);
+	c->words = joined;
+	return 0;
 }
 
 /* The argument of option @letter: the rest of its word or the next word. */
@@ -147,7 +155,7 @@ static int scan_opts(struct f4_cmdline *c, int argc, char *const argv[])
 			continue;
 		if (argv[i][at] == 'o') {
 			const char *words = argv[i][at + 1] ? argv[i] + at + 1 : argv[++i];
-			int rc = parse_opts(c, words, c->sloppy);
+			int rc = parse_opts(c, words);
 
 			if (rc != 0)
 				return rc;
@@ -181,4 +189,6 @@ int f4_cmdline_parse(struct f4_cmdline *c, int argc, char *const argv[])
 void f4_cmdline_done(struct f4_cmdline *c)
 {
 	f4_opts_done(&c->opts);
+	free(c->words);
+	c->words = NULL;
 }

@@ -26,6 +26,7 @@ struct f4_cmdline {
 	const char *type;   /* -t; borrowed, or NULL */
 	const char *source; /* borrowed */
 	const char *dir;    /* borrowed */
+	char *words;	    /* owned: all -o strings, joined by commas; NULL without -o */
 	struct f4_opts opts; /* owns strings */
 	char message[640];   /* why it was refused: one line, raw bytes */
 };

@@ -41,6 +41,7 @@ static void any_order(void)
 		TEST_CHECK(c.verbose && !c.fake && !c.sloppy && !c.no_mtab);
 		TEST_CHECK(f4_opts_ro(&c.opts));
 		TEST_EQ(c.opts.commit_secs, 7);
+		TEST_CHECK(c.words && strstr(c.words, "commit=7"));
 		f4_cmdline_done(&c);
 	}
 }
@@ -124,6 +125,18 @@ static void empty_argv(void)
 	f4_cmdline_done(&c);
 }
 
+static void words_are_joined(void)
+{
+	struct f4_cmdline c;
+
+	TEST_EQ(parse(&c, (const char *const[WORDS]){ "a", "-oro,noatime", "b", "-o", "commit=3" }), 0);
+	TEST_STREQ(c.words, "ro,noatime,commit=3");
+	f4_cmdline_done(&c);
+	TEST_EQ(parse(&c, (const char *const[WORDS]){ "a", "b" }), 0);
+	TEST_CHECK(!c.words);
+	f4_cmdline_done(&c);
+}
+
 int main(void)
 {
 	TEST_RUN(any_order);
@@ -131,5 +144,6 @@ int main(void)
 	TEST_RUN(operands_are_data);
 	TEST_RUN(refused);
 	TEST_RUN(empty_argv);
+	TEST_RUN(words_are_joined);
 	return test_done();
 }
