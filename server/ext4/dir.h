@@ -17,6 +17,7 @@ struct f4_dir_entry {
 	uint8_t type; /* F4_FT_*; 0 where the volume has no filetype feature */
 	/* where it was found, valid while the lock is held */
 	uint64_t blk;	/* physical block; 0: inline */
+	uint32_t lblk;	/* logical block, where the directory is linear */
 	uint32_t off;
 };
 
@@ -31,10 +32,11 @@ int f4_dir_lookup(struct f4_inode *dir, const char *name, size_t len, struct f4_
  * stores the inode. -ENOSPC (also: index full), -EUCLEAN ... Nothing is changed on failure. */
 int f4_dir_add(struct f4_handle *h, struct f4_inode *dir, const char *name, size_t len, uint32_t ino,
 	       uint16_t mode);
-/* f4_dir_remove - remove the entry found by lookup under the same lock. */
+/* f4_dir_remove - remove the entry found by lookup under the same lock. Updates mtime, ctime; the
+ * caller stores the inode. */
 int f4_dir_remove(struct f4_handle *h, struct f4_inode *dir, const char *name, size_t len,
 		  const struct f4_dir_entry *ent);
-/* f4_dir_replace - let the entry name another inode (rename over, exchange, '..'). */
+/* f4_dir_replace - let the entry name another inode (rename over, exchange, '..'). Times are the caller's. */
 int f4_dir_replace(struct f4_handle *h, struct f4_inode *dir, const struct f4_dir_entry *ent,
 		   uint32_t ino, uint16_t mode);
 /* f4_dir_init - first block (or inline area) of a new directory: '.' and '..'. Needs f4_dir_add_credits. */
