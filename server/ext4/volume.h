@@ -12,7 +12,7 @@
  *   4. vol->orphan_lock   mutex  orphan list or file, in memory and on disk (io)
  *   5. vol->sb_lock       mutex  fields of the superblock's buffer (io)
  *   6. group->lock        mutex  a group's bitmaps, descriptor and in-memory state (io)
- *   7. xattr cache, quota locks: see their files
+ *   7. vol->xattr_lock mutex  what inodes share: xattr blocks, value inodes (io); quota: its file
  *   8. locks inside cache.c, journal.c, the inode table: leaves, no io
  * Counters marked "atomic" need no lock.
  */
@@ -111,7 +111,7 @@ struct f4_volume {
 	_Atomic uint32_t next_generation;
 	_Atomic uint64_t errors_seen; /* corruption found since open */
 
-	pthread_mutex_t rename_lock, orphan_lock, sb_lock;
+	pthread_mutex_t rename_lock, orphan_lock, sb_lock, xattr_lock;
 	struct f4_group_table *groups;	/* owned, group.h */
 	struct f4_inode_table *inodes;	/* owned, inode.h */
 	struct f4_orphans *orphans;	/* owned, orphan.h; NULL read-only */

@@ -32,6 +32,12 @@ int f4_xattr_set_locked(struct f4_handle *h, struct f4_inode *inode, uint8_t ind
 int f4_xattr_get_locked(struct f4_inode *inode, uint8_t index, const char *name, void *buf,
 			size_t size, size_t *ret_len);
 
+/*
+ * f4_xattr_room_locked - the longest value (rounded down to 4) that the inode itself has room for under
+ * this name, given its other attributes; 0 also when it has none. Lock held. For inline data.
+ */
+size_t f4_xattr_room_locked(struct f4_inode *inode, uint8_t index, const char *name);
+
 /* f4_xattr_delete_all - free the xattr block and ea_inodes of an inode that is being deleted (own handles; lock held). */
 int f4_xattr_delete_all(struct f4_inode *inode);
 
