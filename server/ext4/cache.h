@@ -51,16 +51,18 @@ struct f4_buf {
 	uint32_t owner;			  /* constant once read */
 	uint32_t seed;			  /* constant once read */
 	struct f4_cache *cache;		  /* borrowed */
-	/* The rest is private to cache.c and the journal. */
-	uint32_t refs;
-	uint32_t flags;
+	/* Private to cache.c. */
+	_Atomic uint32_t refs; /* 0 to 1 and 1 to 0 only under the shard's lock */
+	uint32_t flags;	       /* shard's lock */
+	int error;	       /* of a read that failed; shard's lock */
 	struct f4_buf *hash_next;
 	struct f4_list lru;
-	struct f4_list txn_link;  /* on the running or committing transaction's list */
-	struct f4_list ckpt_link; /* on the checkpoint list of a committed transaction */
-	struct f4_txn *txn;	  /* the running or committing transaction that holds it */
-	struct f4_txn *next_txn;  /* the running one, when @txn is still committing */
-	struct f4_txn *ckpt_txn;  /* the committed one whose copy is not at home yet */
+	/* Private to the journal (journal_priv.h), which holds a reference for each list it is on. */
+	struct f4_list txn_link;
+	struct f4_list ckpt_link;
+	_Atomic(struct f4_txn *) txn;
+	struct f4_txn *commit_txn, *ckpt_txn, *forget_txn;
+	uint8_t home_io; /* F4_HOME_* */
 };
 
 /*
@@ -80,7 +82,8 @@ struct f4_cache *f4_cache_free(struct f4_cache *cache);
 /*
  * f4_buf_read - a reference to block @blk with its content valid.
  * @class, @owner, @seed: what the caller takes it for (see struct f4_buf_class)
- * Return: 0; -EUCLEAN (verify refused it, or it is in use as another class or owner; not cached);
+ * Return: 0; -EUCLEAN (verify refused it, or it is in use as another class or owner; not cached:
+ * a clean buffer that nobody holds is read and checked anew instead);
  * -EIO and what else the disk says; -ENOMEM.
  * Context: may sleep and read. Two threads reading the same block read it once.
  */
@@ -105,6 +108,19 @@ void f4_buf_put(struct f4_buf *buf);
 /* For f4_cleanup(): puts *bufp, if any. */
 void f4_buf_put_p(struct f4_buf **bufp);
 #define f4_auto_buf f4_cleanup(f4_buf_put_p) struct f4_buf
+
+/*
+ * f4_buf_detach - for the journal: the block has been freed. If it is cached, its buffer leaves the
+ * cache and is returned with a reference; nobody can find it any more. NULL if it isn't cached.
+ */
+struct f4_buf *f4_buf_detach(struct f4_cache *cache, uint64_t blk);
+
+/* f4_cache_block_size - bytes. f4_cache_limit - bytes, as given to f4_cache_new. */
+uint32_t f4_cache_block_size(const struct f4_cache *cache);
+uint64_t f4_cache_limit(const struct f4_cache *cache);
+
+/* f4_cache_count - buffers that it holds now, referenced ones included; for tests and statistics. */
+uint64_t f4_cache_count(struct f4_cache *cache);
 
 /* f4_cache_readahead - hint that [@blk, @blk + @n) will be read soon. */
 void f4_cache_readahead(struct f4_cache *cache, uint64_t blk, uint32_t n);

@@ -15,4 +15,10 @@ uint32_t f4_crc32c(uint32_t crc, const void *data, size_t len);
 /* f4_crc16 - the reflected 0x8005 polynomial, as the group descriptors of uninit_bg use it. */
 uint16_t f4_crc16(uint16_t crc, const void *data, size_t len);
 
+/* f4_crc32c_soft - f4_crc32c without the instruction; for its test and other processors. */
+uint32_t f4_crc32c_soft(uint32_t crc, const void *data, size_t len);
+
+/* f4_crc32_be - 0x04c11db7, high bit first, as the journal's first kind of checksum uses it. */
+uint32_t f4_crc32_be(uint32_t crc, const void *data, size_t len);
+
 #endif

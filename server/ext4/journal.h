@@ -60,7 +60,11 @@ struct f4_handle {
 	bool sync;	   /* set by the caller: f4_txn_end waits for the commit */
 };
 
-/* Where the log is: a run of blocks of the log's disk. */
+/*
+ * Where the log is: a run of blocks of the log's disk. Log block 0 is the journal's superblock.
+ * On an external journal device log blocks are the device's own block numbers, but for block 0:
+ * its map is { 1 (with 1 KiB blocks 2), 0, 1 } and { s, s, device's blocks - s } with s = 2 (3).
+ */
 struct f4_log_extent {
 	uint64_t pblk;
 	uint32_t log_blk; /* first block of the log that it holds */

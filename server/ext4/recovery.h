@@ -34,7 +34,8 @@ struct f4_recovery_result {
 };
 
 /*
- * f4_recovery_run - scan and replay through put(). Writes nothing itself.
+ * f4_recovery_run - scan and replay through put(). Writes nothing itself. Damage in the middle of
+ * the log is -EUCLEAN after all that is whole was given to put(), as the kernel does it.
  * Return: 0; -EUCLEAN (journal superblock or a committed block is corrupt); -EOPNOTSUPP (unknown
  * feature); -EIO; -ENOMEM; what put() returned.
  */
@@ -42,7 +43,8 @@ int f4_recovery_run(const struct f4_recovery_params *params, struct f4_recovery_
 
 /*
  * f4_recovery_finish - the replayed blocks are durable: mark the log empty, with the next
- * transaction id, fast-commit area cleared, flushed. Return: 0 or a negative errno.
+ * transaction id, fast commits and s_errno cleared, durable. The caller has recorded
+ * result->journal_errno in the filesystem's superblock before. Return: 0 or a negative errno.
  */
 int f4_recovery_finish(const struct f4_recovery_params *params,
 		       const struct f4_recovery_result *result);

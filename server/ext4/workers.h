@@ -21,8 +21,8 @@ int f4_workers_new(size_t n, struct f4_workers **ret);
 
 /*
  * f4_workers_run - let an idle thread run fn(arg).
- * Return: 0; -EAGAIN when all are busy (the caller's bug or F4_WORKERS_PER_VOLUME is too small).
- * The job must return by itself when its owner tells it to; f4_workers_wait_idle waits for that.
+ * Return: 0; -EAGAIN when all stay busy (the caller's bug or F4_WORKERS_PER_VOLUME is too small).
+ * The job must return by itself when its owner tells it to.
  */
 int f4_workers_run(struct f4_workers *w, void (*fn)(void *arg), void *arg);
 
