@@ -33,6 +33,7 @@ struct f4_worker {
 	bool started;
 	_Atomic bool busy; /* works on a request: the volume must not go away */
 	_Atomic bool gone; /* will not read another request */
+	_Atomic int64_t since_s; /* CLOCK_MONOTONIC, coarse: when the request was taken; 0: none */
 	struct f4_transport transport;
 	/* While libfuse answers INIT: the reply that goes out in place of its own. NULL: none. */
 	const struct f4_abi_init_out *init_reply; /* borrowed */
@@ -51,6 +52,7 @@ struct f4_session {
 	pthread_cond_t cond;  /* gate, serving, ending, busy and gone of workers */
 	bool gate;	      /* protected by lock: @vol is set */
 	bool serving;	      /* protected by lock: INIT was answered */
+	uint32_t waiting;     /* protected by lock: workers that have reached the gate */
 	_Atomic bool ending;  /* set under lock: no further request touches the volume */
 	bool destroyed;	      /* protected by lock: by DESTROY, not by a lost connection */
 	uint64_t destroy_unique; /* protected by lock: of the DESTROY not answered yet; 0: none */

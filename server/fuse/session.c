@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -201,6 +202,14 @@ static void wait_unmounted(struct f4_session *s)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+static int64_t coarse_now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* the clock exists; no system call */
+	return now.tv_sec ? now.tv_sec : 1;
+}
+
 /* One request. Return: false when there will be no other. */
 static bool serve_one(struct f4_worker *w)
 {
@@ -226,8 +235,10 @@ static bool serve_one(struct f4_worker *w)
 		return false;
 	}
 	atomic_store(&w->busy, true);
+	atomic_store_explicit(&w->since_s, coarse_now_s(), memory_order_relaxed);
 	if (!atomic_load(&s->ending))
 		dispatch(w, len);
+	atomic_store_explicit(&w->since_s, 0, memory_order_relaxed);
 	atomic_store(&w->busy, false);
 	return true;
 }
@@ -239,6 +250,8 @@ static bool wait_for_start(struct f4_worker *w)
 	bool ok;
 
 	(void)pthread_mutex_lock(&s->lock);
+	s->waiting++;
+	(void)pthread_cond_broadcast(&s->cond);
 	while (!atomic_load(&s->ending) && !(w->index == 0 ? s->gate : s->serving))
 		(void)pthread_cond_wait(&s->cond, &s->lock);
 	ok = !atomic_load(&s->ending);
@@ -252,6 +265,7 @@ static void *worker_main(void *arg)
 	struct f4_session *s = w->session;
 
 	(void)pthread_setspecific(s->worker_key, w); /* no memory is needed for the first keys */
+	(void)prctl(PR_SET_NAME, "fuse"); /* for people */
 	if (wait_for_start(w)) {
 		while (!atomic_load(&s->ending) && serve_one(w))
 			;
@@ -279,11 +293,15 @@ int f4_session_start_threads(struct f4_session *s)
 
 		r = pthread_create(&w->thread, &attr, worker_main, w);
 		w->started = r == 0;
-		if (r == 0)
-			(void)pthread_setname_np(w->thread, "fuse"); /* for people; may fail */
 	}
 	(void)pthread_attr_destroy(&attr);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r == 0) {
+		(void)pthread_mutex_lock(&s->lock);
+		while (s->waiting < s->workers_count)
+			(void)pthread_cond_wait(&s->cond, &s->lock);
+		(void)pthread_mutex_unlock(&s->lock);
+	}
 	return -r;
 }
 
@@ -294,6 +312,19 @@ void f4_session_open_gate(struct f4_session *s, struct f4_volume *vol)
 	s->gate = true;
 	(void)pthread_cond_broadcast(&s->cond);
 	(void)pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t f4_session_oldest_request_s(struct f4_session *s)
+{
+	int64_t now = coarse_now_s(), oldest = now;
+
+	for (uint32_t i = 0; i < s->workers_count; i++) {
+		int64_t since = atomic_load_explicit(&s->workers[i].since_s, memory_order_relaxed);
+
+		if (since && since < oldest)
+			oldest = since;
+	}
+	return (uint64_t)(now - oldest);
 }
 
 static bool any_busy(const struct f4_session *s)

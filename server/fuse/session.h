@@ -27,7 +27,11 @@ struct f4_session_config {
 /* f4_session_new - before the seal. Return: 0; -ENOMEM; -EINVAL. */
 int f4_session_new(const struct f4_session_config *config, struct f4_session **ret);
 
-/* f4_session_start_threads - before the seal, after namespaces and capabilities are gone. 0 or -errno. */
+/*
+ * f4_session_start_threads - before the seal, after namespaces and capabilities are gone. On return
+ * every thread waits at the gate: the start of a thread makes calls that the seal does not allow.
+ * Return: 0 or -errno.
+ */
 int f4_session_start_threads(struct f4_session *s);
 
 /*
@@ -41,6 +45,12 @@ void f4_session_open_gate(struct f4_session *s, struct f4_volume *vol);
  * @ret_clean: true for DESTROY. The threads have stopped; the volume may be closed.
  */
 int f4_session_wait(struct f4_session *s, bool *ret_clean);
+
+/*
+ * f4_session_oldest_request_s - how long, in seconds, the request that has been running longest takes
+ * so far; 0: none runs, or for less than a second. Any thread, while the session exists.
+ */
+uint64_t f4_session_oldest_request_s(struct f4_session *s);
 
 /* f4_session_reply_destroy - for fuseblk: DESTROY is answered only after the volume is closed. */
 void f4_session_reply_destroy(struct f4_session *s);
