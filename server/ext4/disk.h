@@ -72,6 +72,15 @@ struct f4_disk_fd_params {
 int f4_disk_fd_new(const struct f4_disk_fd_params *params, struct f4_disk **ret);
 
 /*
+ * f4_disk_fd_narrow - from now on @d, made with offset 0 and no size limit, is the part of the file
+ * from @offset on. For a filesystem whose place is known only once the partition table was read,
+ * when f4_disk_fd_new may not look at the descriptor any more: makes no system call.
+ * @size_limit: bytes; 0: to the end. Nobody else uses @d yet.
+ * Return: 0; -EINVAL when @offset is beyond the end.
+ */
+int f4_disk_fd_narrow(struct f4_disk *d, uint64_t offset, uint64_t size_limit);
+
+/*
  * f4_disk_overlay_new - @base (owned from here on, also freed with it) seen with replaced blocks.
  * Every write to it is -EROFS; f4_disk_overlay_put adds a block.
  * @block_size: bytes, a power of two
