@@ -93,6 +93,7 @@ static const char no_old_quota[] =
 	"quota files named by the mount are not kept; use an image with the quota feature";
 static const char no_quota[] = "quota limits are not enforced yet";
 static const char no_fakeroot[] = "acting as root inside the image is not there yet";
+static const char no_allow_root[] = "letting root alone in is not there yet; see allow_other";
 static const char no_idmap[] = "owner shift is not there yet";
 static const char no_direct[] = "direct I/O on the device is not there yet";
 static const char no_strict[] =
@@ -169,7 +170,7 @@ static const struct row rows[] = {
 	/* --- what FUSE is told --- */
 	TRI("allow_other", allow_other, F4_TRI_ON),
 	TRI("noallow_other", allow_other, F4_TRI_OFF),
-	ON("allow_root", allow_root),
+	{ .name = "allow_root", FIELD(allow_root), .value = 1, .not_yet = no_allow_root },
 	ON("allow_suid", allow_suid),
 	ON("allow_dev", allow_dev),
 	ON("default_permissions", default_permissions),

@@ -169,7 +169,11 @@ def serve(until=None):
             body = struct.pack("<iIII", 0, 0, 0, 0)
         else:
             error = -errno.ENOSYS
-        os.write(dev, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+        try:
+            os.write(dev, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+        except OSError as e:
+            if e.errno != errno.ENOENT:  # the request was taken back
+                raise
 
 
 with open(os.path.join(here, "script")) as f:

@@ -283,8 +283,7 @@ static void exclusions(void)
 		{ "offset=1,sizelimit=5", 0 },
 		{ "partition=1,offset=1", F4_OPTS_E_REFUSED },
 		{ "partition=1,sizelimit=1", F4_OPTS_E_REFUSED },
-		{ "allow_root,allow_other", F4_OPTS_E_REFUSED },
-		{ "allow_other,allow_root,noallow_other", 0 },
+		{ "allow_other,noallow_other", 0 },
 		{ "norecovery", F4_OPTS_E_REFUSED },
 		{ "ro,noload", 0 },
 	};
