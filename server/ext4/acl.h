@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * POSIX ACLs between their two forms: the kernel's xattr form (what setfacl sends) and ext4's on
- * disk. Pure functions but for f4_acl_load_locked. f4_acl_inherit and friends are in xattr.h.
+ * disk. acl_form.c is pure; acl.c has f4_acl_load_locked and what xattr.h declares.
  * Source: kernel include/uapi/linux/posix_acl_xattr.h, fs/ext4/acl.h, fs/posix_acl.c for the rules.
  */
 #ifndef F4_EXT4_ACL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the attributes share: xattr.c (names, policy, the whole change), xattr_block.c
+ * What the files of the attributes share: xattr.c (names, reading), xattr_change.c, xattr_block.c
  * (the attribute block), xattr_inode.c (values in inodes), acl.c.
  *
  * A lock of their own, vol->xattr_lock (level 7 of volume.h, io), stands for what inodes share:
@@ -67,6 +67,40 @@ int f4_xinode_get(struct f4_inode *owner, const struct f4_xent *e, struct f4_ino
 int f4_xinode_read(struct f4_inode *owner, const struct f4_xent *e, void *buf);
 
 /* --- xattr.c --- */
+
+/* In front of the area in the inode: h_magic alone. */
+#define F4_XBODY_HEADER 4u
+/* f4_xbody_len - bytes for entries behind the inode's fixed fields; 0: no room at all. */
+uint32_t f4_xbody_len(const struct f4_inode *inode);
+/* f4_xbody_at - where the header of that area is in the raw inode. */
+static inline uint32_t f4_xbody_at(const struct f4_inode *inode)
+{
+	return F4_GOOD_OLD_INODE_SIZE + inode->extra_isize;
+}
+
+/* All attributes of an inode. */
+struct f4_xareas {
+	struct f4_xview body, block;
+	uint32_t block_refs; /* of the block; 0: none */
+};
+void f4_xareas_done(struct f4_xareas *a);
+#define f4_auto_xareas f4_cleanup(f4_xareas_done) struct f4_xareas
+
+/* f4_xareas_load - copies of both areas. Inode locked. 0; -EUCLEAN (reported); -EIO; -ENOMEM. */
+int f4_xareas_load(struct f4_inode *inode, struct f4_xareas *ret);
+/* f4_xareas_find - the entry, or NULL. */
+const struct f4_xent *f4_xareas_find(const struct f4_xareas *a, uint8_t index, const char *name,
+				     size_t name_len);
+
+/* f4_xattr_parse_name - a whole name as index and rest. -EOPNOTSUPP, -EINVAL, -ERANGE. */
+int f4_xattr_parse_name(const struct f4_volume *vol, const char *name, uint8_t *ret_index,
+			const char **ret_rest);
+static inline bool f4_xattr_is_acl(uint8_t index)
+{
+	return index == F4_XATTR_INDEX_ACL_ACCESS || index == F4_XATTR_INDEX_ACL_DEFAULT;
+}
+
+/* --- xattr_change.c --- */
 struct f4_xattr_change {
 	uint8_t index;
 	const char *name; /* without prefix */

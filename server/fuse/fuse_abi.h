@@ -28,7 +28,7 @@ enum f4_abi_opcode {
 	F4_ABI_SYNCFS = 50,
 	F4_ABI_TMPFILE = 51,
 	F4_ABI_STATX = 52,
-	F4_ABI_OPCODES = 64, /* all that we look at are below */
+	F4_ABI_OPCODES = 64, /* all that we look at are below; also F4_SESSION_OPCODES */
 };
 
 /* INIT flags; bits 32 and up travel in flags2. */

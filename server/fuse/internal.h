@@ -35,6 +35,7 @@ struct f4_worker {
 	_Atomic bool gone; /* will not read another request */
 	_Atomic int64_t since_s; /* CLOCK_MONOTONIC, coarse: when the request was taken; 0: none */
 	struct f4_transport transport;
+	_Atomic uint64_t requests[F4_SESSION_OPCODES]; /* written by this worker alone */
 	/* While libfuse answers INIT: the reply that goes out in place of its own. NULL: none. */
 	const struct f4_abi_init_out *init_reply; /* borrowed */
 };

@@ -178,6 +178,13 @@ static void dispatch(struct f4_worker *w, size_t len)
 		f4_err("FUSE: a request of %zu bytes says that it has %u", len, in->len);
 		return;
 	}
+	if (in->opcode < F4_SESSION_OPCODES) {
+		_Atomic uint64_t *n = &w->requests[in->opcode];
+
+		/* no read-modify-write: nobody else writes it */
+		atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
+	}
 	raw = f4_raw_find(in->opcode);
 	if (raw)
 		raw(w, in, in + 1, len - sizeof(*in));
@@ -361,6 +368,15 @@ void f4_session_reply_destroy(struct f4_session *s)
 void f4_session_stop(struct f4_session *s)
 {
 	f4_session_end(s, false, 0);
+}
+
+void f4_session_requests(const struct f4_session *s, uint64_t ret[F4_SESSION_OPCODES])
+{
+	memset(ret, 0, F4_SESSION_OPCODES * sizeof(ret[0]));
+	for (uint32_t i = 0; i < s->workers_count; i++)
+		for (uint32_t op = 0; op < F4_SESSION_OPCODES; op++)
+			ret[op] += atomic_load_explicit(&s->workers[i].requests[op],
+							memory_order_relaxed);
 }
 
 /* True when every started worker has left. */

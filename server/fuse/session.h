@@ -55,9 +55,18 @@ uint64_t f4_session_oldest_request_s(struct f4_session *s);
 /* f4_session_reply_destroy - for fuseblk: DESTROY is answered only after the volume is closed. */
 void f4_session_reply_destroy(struct f4_session *s);
 
-/* f4_session_stop - make f4_session_wait return (the mount failed). Any thread, async-signal-safe: no. */
+/* f4_session_stop - make f4_session_wait return (the mount failed). Any thread; not from a signal handler. */
 void f4_session_stop(struct f4_session *s);
 
+/*
+ * f4_session_free - also closes the descriptor. Workers that still sleep in a read (somebody else
+ * keeps the connection alive) are given two seconds, then they and the struct are left to the end
+ * of the process. NULL allowed. Return: NULL.
+ */
 struct f4_session *f4_session_free(struct f4_session *s);
+
+/* How many requests of each kind were received, by opcode of <linux/fuse.h>; for bench and tests. */
+#define F4_SESSION_OPCODES 64u
+void f4_session_requests(const struct f4_session *s, uint64_t ret[F4_SESSION_OPCODES]);
 
 #endif
