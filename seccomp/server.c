@@ -50,7 +50,7 @@ static const struct f4_seccomp_rule rules[] = {
 	CALL("close", "descriptors that are done with: the service socket, at the end the image"),
 	CALL2("ppoll", "ppoll_time64", "time limit for the helper's answers"),
 	CALL_IF("fcntl", "libraries look at the access mode of a descriptor", ARG(1, IS, F_GETFL)),
-	CALL_IF("flock", "give up the short lock on a block device after the mount",
+	CALL_IF("flock", "give the image's lock up: a device's after the mount, a file's at the end",
 		ARG(1, IS, LOCK_UN)),
 
 	/* Memory: anonymous, never executable. */

@@ -321,6 +321,24 @@ void f4_session_open_gate(struct f4_session *s, struct f4_volume *vol)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+int f4_session_wait_mounted(struct f4_session *s, uint32_t limit_s)
+{
+	struct timespec until;
+	int r = 0;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until); /* the clock exists */
+	until.tv_sec += limit_s;
+	(void)pthread_mutex_lock(&s->lock);
+	while (!atomic_load(&s->ending) && !s->serving && r == 0)
+		r = -pthread_cond_timedwait(&s->cond, &s->lock, &until);
+	if (s->serving)
+		r = 0;
+	else if (atomic_load(&s->ending))
+		r = -ENOTCONN;
+	(void)pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
 uint64_t f4_session_oldest_request_s(struct f4_session *s)
 {
 	int64_t now = coarse_now_s(), oldest = now;

@@ -41,6 +41,13 @@ int f4_session_start_threads(struct f4_session *s);
 void f4_session_open_gate(struct f4_session *s, struct f4_volume *vol);
 
 /*
+ * f4_session_wait_mounted - until the kernel's INIT was answered: the filesystem exists.
+ * @limit_s: seconds
+ * Return: 0; -ETIMEDOUT: nobody has mounted it; -ENOTCONN: it was ended meanwhile.
+ */
+int f4_session_wait_mounted(struct f4_session *s, uint32_t limit_s);
+
+/*
  * f4_session_wait - until DESTROY was received or the connection is gone (unmounted, aborted).
  * @ret_clean: true for DESTROY. The threads have stopped; the volume may be closed.
  */

@@ -42,7 +42,7 @@ int f4_lock_take(int fd, bool shared, int proc_locks, char *who, size_t size);
  */
 int f4_lock_check_loop(int fd, bool shared, int proc_locks, char *who, size_t size);
 
-/* f4_lock_release - give up the lock on a block device. Allowed after the seal. */
+/* f4_lock_release - give the lock up; harmless where there is none. Allowed after the seal. */
 void f4_lock_release(int fd);
 
 /*

@@ -137,5 +137,8 @@ int f4_source_get(struct f4_dialog *d, const struct f4_source_request *req,
 
 void f4_source_file_done(struct f4_source_file *s)
 {
+	/* The lock belongs to the open file, of which the helper may still have a descriptor. */
+	if (s->fd >= 0)
+		f4_lock_release(s->fd);
 	f4_close_p(&s->fd);
 }
