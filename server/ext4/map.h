@@ -12,6 +12,8 @@
 
 #include "server/ext4/inode.h"
 
+#define F4_MAP_LBLK_MAX	 (UINT32_MAX - 1u) /* the last logical block that a file can have */
+
 #define F4_MAP_MAPPED	 0x1u /* pblk is valid */
 #define F4_MAP_UNWRITTEN 0x2u /* allocated, reads as zeroes */
 #define F4_MAP_NEW	 0x4u /* allocated by this call */
@@ -37,8 +39,14 @@ int f4_map_lookup(struct f4_inode *inode, uint32_t lblk, uint32_t max, struct f4
 int f4_map_alloc(struct f4_handle *h, struct f4_inode *inode, uint32_t lblk, uint32_t len,
 		 uint32_t flags, struct f4_map *ret);
 
-/* f4_map_convert - unwritten to written for [@lblk, @lblk + @len): all of it must be mapped. Splits and merges. */
+/*
+ * f4_map_convert - unwritten to written for [@lblk, @lblk + @len): all of it must be mapped, by one
+ * run of f4_map_lookup (f4_map_credits are for one). Splits and merges. When there is no room for
+ * the tree block that a split needs, the run's rest is written with zeroes instead: not -ENOSPC.
+ * f4_map_unwrite - the other way: what was written reads as zeroes. Extents only.
+ */
 int f4_map_convert(struct f4_handle *h, struct f4_inode *inode, uint32_t lblk, uint32_t len);
+int f4_map_unwrite(struct f4_handle *h, struct f4_inode *inode, uint32_t lblk, uint32_t len);
 
 /*
  * f4_map_remove - unmap and free [@lblk, @end) (end exclusive, UINT32_MAX: to the end), from the back,
@@ -55,7 +63,18 @@ void f4_map_init(struct f4_inode *inode);
 /* f4_map_forget_cache - the cached run is stale (after remove, convert). */
 void f4_map_forget_cache(struct f4_inode *inode);
 
-/* f4_map_meta_blocks - tree blocks in use, for i_blocks checks in tests. */
+/*
+ * f4_map_is_journalled - does the content of @inode go through the cache and the journal, as metadata
+ * does? Directories, symlinks, files with chattr +j, all files under data=journal. Their freed blocks
+ * are forgotten.
+ */
+bool f4_map_is_journalled(const struct f4_inode *inode);
+
+/*
+ * f4_map_check - walk the whole mapping. @ret_blocks: blocks of data and of the mapping itself that
+ * the inode owns (whole clusters), which i_blocks must equal but for an xattr block. Slow; for tests.
+ * Return: 0; -EUCLEAN; -EIO; -ENOMEM.
+ */
 int f4_map_check(struct f4_inode *inode, uint64_t *ret_blocks);
 
 #endif
