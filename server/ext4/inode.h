@@ -52,7 +52,8 @@ struct f4_inode {
 
 	/* What fsync waits for: transactions of the last change at all / of size and mapping. Atomic. */
 	_Atomic f4_tid sync_tid, datasync_tid;
-	_Atomic bool data_dirty; /* data was written since the last device flush asked for by fsync */
+	/* Writes of data so far; as many of them as an fsync's flush is known to have covered. */
+	_Atomic uint32_t data_written, data_flushed;
 	_Atomic int write_error; /* a lost write, to be reported by the next fsync (negative errno) */
 
 	/* Mapping cache and preallocation, owned by map.c/extent.c; protected by map_lock (leaf). */
