@@ -12,6 +12,7 @@
  */
 #include "server/ext4/disk.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -304,5 +305,19 @@ int f4_disk_fd_new(const struct f4_disk_fd_params *params, struct f4_disk **ret)
 	f->direct = params->direct;
 	pthread_mutex_init(&f->unaligned_lock, NULL);
 	*ret = &f->disk;
+	return 0;
+}
+
+int f4_disk_fd_narrow(struct f4_disk *d, uint64_t offset, uint64_t size_limit)
+{
+	struct fd_disk *f = to_fd(d);
+
+	assert(f->offset == 0);
+	if (offset >= d->size_bytes)
+		return -EINVAL;
+	f->offset = offset;
+	d->size_bytes -= offset;
+	if (size_limit && size_limit < d->size_bytes)
+		d->size_bytes = size_limit;
 	return 0;
 }

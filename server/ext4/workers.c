@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "protocol/base/cleanup.h"
@@ -25,6 +26,7 @@ struct f4_workers {
 	size_t n_threads;  /* constant after new */
 	size_t idle;	   /* threads without a job, less jobs not taken yet; protected by lock */
 	size_t n_pending;  /* protected by lock */
+	size_t started;	   /* threads that have begun to wait; protected by lock */
 	struct job *pending; /* owned, n_threads places; protected by lock */
 	bool stop;	   /* protected by lock */
 	pthread_t threads[];
@@ -34,7 +36,10 @@ static void *worker_main(void *arg)
 {
 	struct f4_workers *w = arg;
 
+	(void)prctl(PR_SET_NAME, "ext4"); /* for people */
 	pthread_mutex_lock(&w->lock);
+	w->started++;
+	pthread_cond_signal(&w->freed);
 	for (;;) {
 		struct job job;
 
@@ -75,7 +80,10 @@ int f4_workers_new(size_t n, struct f4_workers **ret)
 	for (; w->n_threads < n && r == 0; w->n_threads += r == 0)
 		r = pthread_create(&w->threads[w->n_threads], NULL, worker_main, w);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	/* The start of a thread makes calls that are not allowed after the seal: let it be over. */
 	pthread_mutex_lock(&w->lock);
+	while (w->started < w->n_threads)
+		pthread_cond_wait(&w->freed, &w->lock);
 	w->idle = w->n_threads;
 	pthread_mutex_unlock(&w->lock);
 	if (r != 0) {

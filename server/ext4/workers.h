@@ -16,7 +16,10 @@ struct f4_workers;
 /* Background threads that one volume uses at most: journal, memory and MMP upkeep. */
 #define F4_WORKERS_PER_VOLUME 3u
 
-/* f4_workers_new - start @n threads. Return: 0 or a negative errno of pthread_create. */
+/*
+ * f4_workers_new - start @n threads. All of them wait for work when it returns.
+ * Return: 0 or a negative errno of pthread_create.
+ */
 int f4_workers_new(size_t n, struct f4_workers **ret);
 
 /*

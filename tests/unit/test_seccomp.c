@@ -86,7 +86,7 @@ static void test_no_forbidden_name(void)
 static void test_conditions_where_needed(void)
 {
 	static const char *const careful[] = { "mmap",	"mprotect", "ioctl", "fcntl",
-					       "prctl", "tgkill",   "flock" };
+					       "prctl", "tgkill",   "flock", "pwritev2" };
 
 	for (size_t i = 0; i < f4_seccomp_server.n_rules; i++) {
 		const struct f4_seccomp_rule *rule = &f4_seccomp_server.rules[i];
