@@ -9,8 +9,8 @@
  * passwd entry, no transient service and no other server of ours has. A lock on a file in
  * /run/fuse4fs/uid, named after the id, keeps it ours: it goes away with the process.
  *
- * Root of a user namespace that maps no other id stays what it is: outside it is the user who
- * made the namespace.
+ * Root of a user namespace that maps no other id stays what it is: outside it is the user who made the
+ * namespace. (When that was root, the server's id is root's, without any of its rights.)
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -91,18 +91,6 @@ static bool is_mapped(const char *map, unsigned int id)
 		if (id >= first && id - first < count)
 			return true;
 	return false;
-}
-
-/* What id 0 is one level up; 0 where that can't be told. */
-static unsigned int root_outside(void)
-{
-	f4_cleanup(file_close_p) FILE *f = fopen("/proc/self/uid_map", "re");
-	unsigned int first, outside, count;
-
-	while (f && fscanf(f, "%u %u %u", &first, &outside, &count) == 3)
-		if (first == 0)
-			return outside;
-	return 0;
 }
 
 static bool manager_has(uid_t uid)
@@ -231,10 +219,7 @@ static int leave_root(struct f4_seal *s)
 		if (r < 0)
 			return r;
 	} else {
-		/* Nobody else exists in this user namespace. */
-		if (root_outside() == 0)
-			f4_seal_note(s, "a user id other than root's (none is mapped here)");
-		return 0;
+		return 0; /* nobody else exists in this user namespace */
 	}
 	s->uid_lock = c.lock;
 	r = become(s, &c);
