@@ -33,6 +33,7 @@ enum f4_abi_opcode {
 
 /* INIT flags; bits 32 and up travel in flags2. */
 #define F4_ABI_ASYNC_READ	   (UINT64_C(1) << 0)
+#define F4_ABI_EXPORT_SUPPORT	   (UINT64_C(1) << 4)
 #define F4_ABI_BIG_WRITES	   (UINT64_C(1) << 5)
 #define F4_ABI_DONT_MASK	   (UINT64_C(1) << 6)
 #define F4_ABI_HAS_IOCTL_DIR	   (UINT64_C(1) << 11)

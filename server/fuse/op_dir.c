@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/ext4/atime.h"
 #include "server/ext4/dir.h"
 #include "server/ext4/file.h"
 #include "server/fuse/internal.h"
@@ -71,6 +72,8 @@ static int list(fuse_req_t req, fuse_ino_t node, uint64_t cookie, struct f4_inod
 	f4_inode_rdlock(*ret_dir);
 	r = f4_is_dir(*ret_dir) ? f4_dir_iterate(*ret_dir, cookie, emit, l) : -ENOTDIR;
 	f4_inode_unlock(*ret_dir);
+	if (r == 0)
+		f4_inode_accessed(*ret_dir);
 	/* An error behind some entries is found again by the next request, which begins there. */
 	return l->used > 0 ? 0 : r;
 }

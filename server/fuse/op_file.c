@@ -11,6 +11,7 @@
 #include <linux/falloc.h>
 #include <string.h>
 
+#include "server/ext4/atime.h"
 #include "server/ext4/file.h"
 #include "server/fuse/internal.h"
 
@@ -47,10 +48,12 @@ void f4_fuse_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	r = off < 0 ? -EINVAL : f4_node_get(s, node, &inode);
 	if (r == 0)
 		r = f4_file_read(inode, w->transport.out, size, (uint64_t)off, &got);
-	if (r < 0)
+	if (r < 0) {
 		f4_reply_result(req, r);
-	else
-		(void)fuse_reply_buf(req, (const char *)w->transport.out, got);
+		return;
+	}
+	f4_inode_accessed(inode); /* before the reply: the kernel asks for the atime after it */
+	(void)fuse_reply_buf(req, (const char *)w->transport.out, got);
 }
 
 static uint32_t write_flags(const struct f4_abi_write_in *arg)
@@ -179,10 +182,12 @@ void f4_fuse_readlink(fuse_req_t req, fuse_ino_t node)
 	r = f4_node_get(s, node, &inode);
 	if (r == 0)
 		r = f4_file_readlink(inode, (char *)w->transport.out, F4_TRANSPORT_MAX_IO, &len);
-	if (r < 0)
+	if (r < 0) {
 		f4_reply_result(req, r);
-	else
-		(void)fuse_reply_buf(req, (const char *)w->transport.out, len);
+		return;
+	}
+	f4_inode_accessed(inode);
+	(void)fuse_reply_buf(req, (const char *)w->transport.out, len);
 }
 
 /* sync(2) and syncfs(2); sent for fuseblk mounts. */

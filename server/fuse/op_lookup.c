@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "protocol/base/str.h"
 #include "server/ext4/ops.h"
 #include "server/fuse/internal.h"
 
@@ -47,8 +48,13 @@ void f4_fuse_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int r;
 
 	r = f4_node_get(f4_req_session(req), parent, &dir);
-	if (r == 0)
+	if (r == 0 && f4_str_eq(name, ".")) {
+		/* From a file handle: any inode, not only a directory, that the kernel has forgotten. */
+		f4_inode_ref(dir);
+		inode = dir;
+	} else if (r == 0) {
 		r = f4_op_lookup(dir, name, strlen(name), &inode);
+	}
 	if (r == -ENOENT && dir)
 		reply_absent(req, dir);
 	else if (r < 0)

@@ -22,6 +22,7 @@ struct f4_session_config {
 	uint32_t owner_uid;	/* who mounted: may use the private ioctls besides uid 0 */
 	bool read_only;
 	bool debug;
+	bool export_support;	/* file handles (open_by_handle_at, NFS); off: name_to_handle_at is refused */
 };
 
 /* f4_session_new - before the seal. Return: 0; -ENOMEM; -EINVAL. */
