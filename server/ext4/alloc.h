@@ -45,6 +45,9 @@ bool f4_alloc_should_retry(struct f4_volume *vol, uint32_t attempt);
 /* f4_alloc_may_use_reserved - may a caller with these ids use the reserved blocks? */
 bool f4_alloc_may_use_reserved(const struct f4_volume *vol, uint32_t uid, uint32_t gid);
 
+/* f4_alloc_done - nobody writes @ino any more: the room kept ahead of it is free for others. */
+void f4_alloc_done(struct f4_volume *vol, uint32_t ino);
+
 #define F4_IALLOC_CREDITS 4u /* inode bitmap, block bitmap (uninit), descriptor, table block */
 /*
  * f4_alloc_inode - a free inode number, marked used. Directories are spread over groups
@@ -54,12 +57,24 @@ bool f4_alloc_may_use_reserved(const struct f4_volume *vol, uint32_t uid, uint32
 int f4_alloc_inode(struct f4_handle *h, struct f4_volume *vol, const struct f4_inode *parent,
 		   bool is_dir, bool top_level, uint32_t *ret_ino);
 
-/* f4_alloc_free_inode - mark @ino free. */
+/*
+ * f4_alloc_inode_table - the block of the inode table for @ino, which f4_alloc_inode has just given
+ * out in @h, in the transaction: read, or filled with zeroes when no other inode in it is in use
+ * (it may never have been written). @ret: a reference.
+ */
+int f4_alloc_inode_table(struct f4_handle *h, struct f4_volume *vol, uint32_t ino,
+			 struct f4_buf **ret, uint32_t *ret_off);
+
+/* f4_alloc_inode_used - 1: marked in its bitmap; 0: free or out of range; or a negative errno. */
+int f4_alloc_inode_used(struct f4_volume *vol, uint32_t ino);
+
+/* f4_alloc_free_inode - mark @ino free. F4_IALLOC_CREDITS - 2. */
 int f4_alloc_free_inode(struct f4_handle *h, struct f4_volume *vol, uint32_t ino, bool is_dir);
 
 /*
  * f4_alloc_trim - FITRIM: discard free runs of at least @min_len bytes in the byte range.
  * *ret_trimmed: bytes. Outside any handle.
+ * Return: 0; -EINVAL (range beyond the end or shorter than a block); -EOPNOTSUPP; -EROFS; -EIO.
  */
 int f4_alloc_trim(struct f4_volume *vol, uint64_t start, uint64_t len, uint64_t min_len,
 		  uint64_t *ret_trimmed);

@@ -31,9 +31,10 @@ struct f4_inode {
 	_Atomic uint64_t lookups;  /* FUSE's count */
 	struct f4_inode *hash_next;
 	struct f4_list lru;
+	uint8_t state;		   /* private to inode.c; protected by the bucket lock */
 
 	pthread_rwlock_t lock; /* protects all below unless said otherwise */
-	uint32_t generation;   /* constant */
+	uint32_t generation;   /* constant where metadata has checksums */
 	uint32_t csum_seed;    /* constant: crc of ino and generation */
 	uint16_t mode;
 	uint32_t uid, gid, projid;
@@ -88,6 +89,7 @@ int f4_inodes_release_all(struct f4_volume *vol);
 
 #define F4_IGET_SPECIAL 0x1u /* reserved inodes too (journal, quota, orphan file) */
 #define F4_IGET_ORPHAN	0x2u /* also when its link count is 0 (orphan processing) */
+#define F4_IGET_EA_INODE 0x4u /* one that holds an attribute's value; without this such a one is corruption */
 /*
  * f4_inode_get - a reference to inode @ino, read and checked if it isn't in memory.
  * Return: 0; -ESTALE (not in use, or 0, or reserved without F4_IGET_SPECIAL, or beyond the count);
@@ -116,7 +118,11 @@ struct f4_cred {
 int f4_inode_new(struct f4_handle *h, struct f4_inode *dir, uint16_t mode,
 		 const struct f4_cred *cred, struct f4_inode **ret);
 
-/* f4_inode_store - write the fields to the table block; notes the tids. One credit. Lock held exclusive. */
+/*
+ * f4_inode_store - write the fields to the table block. One credit. Lock held exclusive. Sets
+ * sync_tid; sets datasync_tid when size, blocks, flags or i_block differ from what was stored last:
+ * changes of the mapping below i_block set it themselves.
+ */
 int f4_inode_store(struct f4_handle *h, struct f4_inode *inode);
 
 /* f4_inode_raw - the raw inode in its table block, vol->inode_size bytes, for reading. Lock held. */
@@ -162,6 +168,7 @@ void f4_inode_attr_locked(const struct f4_inode *inode, struct f4_attr *ret);
 #define F4_SET_MTIME  0x20u
 #define F4_SET_CTIME  0x40u
 #define F4_SET_KILLPRIV 0x80u /* clear set-uid, and set-gid where executable by group */
+#define F4_SET_TIMES_NOW 0x100u /* the times are the present, not chosen: allowed on append-only files */
 /*
  * f4_inode_setattr - change what @mask names, one handle (size: more, see file.h). Updates ctime.
  * Return: 0; -EPERM (immutable, append-only); -EFBIG; -ENOSPC; -EDQUOT; -EROFS; -EIO.

@@ -20,4 +20,7 @@ int f4_orphans_process(struct f4_volume *vol);
 int f4_orphan_add(struct f4_handle *h, struct f4_inode *inode);
 int f4_orphan_del(struct f4_handle *h, struct f4_inode *inode);
 
+/* f4_orphan_drop - the struct leaves memory: forget it here, the disk keeps what it has. */
+void f4_orphan_drop(struct f4_inode *inode);
+
 #endif

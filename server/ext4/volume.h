@@ -37,6 +37,7 @@ struct f4_group_table;
 struct f4_mmp;
 struct f4_quota;
 struct f4_workers;
+struct f4_volume_state;
 
 enum f4_data_mode { F4_DATA_ORDERED, F4_DATA_JOURNAL };
 enum f4_errors { F4_ERRORS_DEFAULT, F4_ON_ERROR_CONTINUE, F4_ON_ERROR_RO, F4_ON_ERROR_ABORT };
@@ -88,6 +89,7 @@ struct f4_volume {
 	uint32_t want_extra_isize;
 	uint32_t groups_count, desc_size, desc_per_block;
 	uint32_t first_meta_bg, reserved_gdt_blocks;
+	uint32_t backup_bgs[2];	   /* sparse_super2: groups with a copy of the superblock */
 	uint32_t flex_bits;	   /* log2 groups per flex group, 0: none */
 	uint32_t csum_seed;	   /* crc32c of uuid, or s_checksum_seed */
 	uint32_t hash_seed[4];
@@ -117,6 +119,7 @@ struct f4_volume {
 	struct f4_orphans *orphans;	/* owned, orphan.h; NULL read-only */
 	struct f4_mmp *mmp;		/* owned, NULL without the feature */
 	struct f4_quota *quota;		/* owned, NULL without the feature or read-only */
+	struct f4_volume_state *state;	/* owned, volume_priv.h: what opening and closing must know */
 };
 
 static inline bool f4_has_compat(const struct f4_volume *v, uint32_t f) { return (v->compat & f) != 0; }
