@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "helper/attach.h"
+#include "helper/child.h"
 #include "helper/fail.h"
 #include "helper/fuseconf.h"
 #include "helper/holder.h"
@@ -42,6 +43,8 @@
 #define CONNECT_MS 5000
 #define HELLO_MS   10000
 #define COMMAND_MS 300000
+#define BUSY_MS	   1000
+#define BUSY_STEP_US 50000
 #define CREATE_MS  10000
 #define ANSWER_MS  30000
 
@@ -166,16 +169,26 @@ static int in_use(const struct f4_source *s, const char *who, struct f4_fail *f)
 	return f4_fail(f, F4_EXIT_FAILED, EBUSY, "%s: is in use: %s", s->name, who);
 }
 
-static int check_free(struct mounting *m, struct f4_fail *f)
+static int check_free(const struct f4_source *s, bool writing, struct f4_fail *f)
 {
-	bool writing = !f4_opts_ro(&m->cmdline.opts);
 	char who[512];
 
-	if (f4_holder_check(&m->source, writing, who, sizeof(who)) == F4_HOLDER_E_HELD)
-		return in_use(&m->source, who, f);
-	if (m->journal.name && f4_holder_check(&m->journal, writing, who, sizeof(who)) != 0)
-		return in_use(&m->journal, who, f);
-	return 0;
+	/* A server whose mount has just gone may be about to let go. */
+	for (long long end = f4_now_ms() + BUSY_MS;; (void)usleep(BUSY_STEP_US)) {
+		if (f4_holder_check(s, writing, who, sizeof(who)) != F4_HOLDER_E_HELD)
+			return 0;
+		if (f4_now_ms() >= end)
+			return in_use(s, who, f);
+	}
+}
+
+static int check_all_free(const struct mounting *m, struct f4_fail *f)
+{
+	bool writing = !f4_opts_ro(&m->cmdline.opts);
+
+	if (check_free(&m->source, writing, f) != 0)
+		return F4_FAILED;
+	return m->journal.name ? check_free(&m->journal, writing, f) : 0;
 }
 
 static int open_fuse(struct mounting *m, struct f4_fail *f)
@@ -280,7 +293,7 @@ static void name_holder(struct mounting *m, int error, struct f4_fail *f)
 	size_t len = strlen(f->text);
 	char who[512];
 
-	if (error != EBUSY && error != EAGAIN)
+	if ((error != EBUSY && error != EAGAIN) || strstr(f->text, "process"))
 		return;
 	if (f4_holder_check(&m->source, true, who, sizeof(who)) == F4_HOLDER_E_HELD)
 		(void)snprintf(f->text + len, sizeof(f->text) - len, " (%s)", who);
@@ -440,7 +453,7 @@ static int run(struct mounting *m, int argc, char *argv[], struct f4_fail *f)
 		return rc < 0 ? 0 : rc;
 	if (m->cmdline.opts.remount)
 		return f4_remount(&m->cmdline, m->subtype, mount_flags(m), f);
-	if (find_sources(m, f) != 0 || find_target(m, f) != 0 || check_free(m, f) != 0)
+	if (find_sources(m, f) != 0 || find_target(m, f) != 0 || check_all_free(m, f) != 0)
 		return F4_FAILED;
 	if (m->cmdline.fake)
 		return open_fuse(m, f) != 0 ? F4_FAILED : check_openable(m, f);

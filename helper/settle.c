@@ -19,7 +19,6 @@
 #include "protocol/base/cleanup.h"
 #include "protocol/base/str.h"
 
-#define REAP_MS     500 /* from the end of a process until its parent has taken notice */
 #define STEP_MIN_MS 2
 #define STEP_MAX_MS 50
 
@@ -137,8 +136,6 @@ int f4_settle_wait(const struct f4_settle *s, int timeout_ms, const sigset_t *wa
 			return F4_SETTLE_E_TIMEOUT;
 		if (rc == F4_CHILD_E_INTERRUPTED)
 			return F4_SETTLE_E_INTERRUPTED;
-		for (int ms = 0; ms < REAP_MS && kill(s->pid, 0) == 0; ms += STEP_MIN_MS)
-			(void)pause_ms(STEP_MIN_MS, NULL);
 		return 0;
 	}
 	return poll_held(s, end, wait_mask);

@@ -137,6 +137,7 @@ def serve(until=None):
     """FUSE, as little of it as an empty root needs. until: number of requests to answer."""
     dev = fds["fusedev"]
     done = 0
+    os.dup2(os.open("/dev/null", os.O_RDWR), 2)  # who reads the helper's stderr waits for its end
     while until is None or done < until:
         try:
             req = os.read(dev, 1 << 20)
