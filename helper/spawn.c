@@ -59,10 +59,13 @@ static void become_server(const char *path, int socket_fd, int status_fd)
 {
 	char pid_text[32];
 	char *const argv[] = { (char *)SERVER_NAME, NULL };
-	char *const envp[] = { (char *)"LISTEN_FDS=1", pid_text, NULL };
+	char room[512] = "F4_TITLE_ROOM=";
+	char *const envp[] = { (char *)"LISTEN_FDS=1", pid_text, room, NULL };
 	sigset_t none;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), error;
 
+	/* The server shows its title where its arguments and environment were: let that be enough. */
+	memset(room + strlen(room), '-', sizeof(room) - 1 - strlen(room));
 	(void)snprintf(pid_text, sizeof(pid_text), "LISTEN_PID=%d", getpid()); /* it fits */
 	(void)setsid(); /* a new process leads no group, so this can't fail */
 	(void)umask(077);
