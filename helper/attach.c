@@ -201,7 +201,10 @@ int f4_attach_create(struct f4_attach *a, const struct f4_attach_request *r,
 		return F4_FAILED;
 	if (before_create)
 		before_create(arg);
-	rc = f4_child_call(call_create, &c, timeout_ms, wait_mask);
+	if (timeout_ms == F4_ATTACH_NO_CHILD)
+		rc = -call_create(&c);
+	else
+		rc = f4_child_call(call_create, &c, timeout_ms, wait_mask);
 	if (rc > 0)
 		return child_failed(f, rc, r->source);
 	if (rc < 0) {

@@ -55,12 +55,15 @@ struct f4_attach {
 
 #define F4_ATTACH_INIT { .how = F4_ATTACH_NONE, .mount_fd = -1 }
 
+/* No child for the kernel's part: this process may hang in it, and somebody else ends it then. */
+#define F4_ATTACH_NO_CHILD 0
+
 /*
  * f4_attach_create - make the filesystem.
  * @before_create: NULL, or called right before the kernel takes the source (gives a device's claim
  *                 back: fuseblk claims it itself)
  * @timeout_ms:    limit for the kernel's part, which waits for the server where that wants INIT to
- *                 be synchronous
+ *                 be synchronous; or F4_ATTACH_NO_CHILD
  * @wait_mask:     as in ppoll(2): a signal let through ends the wait
  * Return: 0 or F4_FAILED; @f->error is EBUSY when the device is in use, EPERM when this process may
  * not mount.

@@ -58,6 +58,8 @@ struct f4_seccomp_policy {
 
 /* What the sealed server may call. */
 extern const struct f4_seccomp_policy f4_seccomp_server;
+/* What the broker may call, and what its process for one request may. */
+extern const struct f4_seccomp_policy f4_seccomp_mountd, f4_seccomp_request;
 
 /*
  * f4_seccomp_install - confine every thread of the process to @policy, for ever.

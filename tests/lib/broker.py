@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the broker's cases share: a place where users may play, a broker of their own, requests in
+any shape, users without rights, a FUSE server that answers next to nothing.
+
+    import sys, os; sys.path.insert(0, os.environ["F4_SRC"] + "/tests/lib")
+    from broker import *
+
+enter() puts the case into a mount namespace of its own with a fresh tmpfs at /mnt, where everybody
+may walk, a /dev/fuse that everybody may open, and a fuse.conf of its own: nothing outside changes,
+and nothing is left when it ends.
+"""
+import array
+import ctypes
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import traceback
+
+SRC, BUILD = os.environ["F4_SRC"], os.environ["F4_BUILD"]
+TOP, CONF, SOCK = "/mnt", "/etc/fuse.conf", "/mnt/.broker/attach"
+RULES = ["none", "protocol", "fuse-descriptor", "mount-point", "writable", "sticky",
+         "filesystem-type", "mount-namespace", "allow-other", "mount-max", "rate", "option",
+         "source", "deadline", "not-ours", "owner", "topmost", "busy", "access", "kernel"]
+RDONLY, NOEXEC, SYNC, DIRSYNC, NOATIME, STRICTATIME, NODIRATIME, LAZYTIME = (1 << i for i in range(8))
+ALLOW_OTHER, DEFAULT_PERMISSIONS, SOURCE_FD = 0x100, 0x200, 0x400
+LAZY = 1
+
+libc = ctypes.CDLL(None, use_errno=True)
+NEWNS, NEWUSER, NEWPID = 0x20000, 0x10000000, 0x20000000
+failures = 0
+
+
+def check(good, *what):
+    global failures
+    if not good:
+        failures += 1
+        print("FAILED:", *what, flush=True)
+    return good
+
+
+def done():
+    print("%d failed" % failures if failures else "all as it should be")
+    sys.exit(1 if failures else 0)
+
+
+def syscall(r, *what):
+    if r < 0:
+        e = ctypes.get_errno()
+        raise OSError(e, os.strerror(e), *what)
+    return r
+
+
+def unshare(flags):
+    syscall(libc.unshare(flags), "unshare")
+
+
+def mount(source, target, kind=None, flags=0, data=None):
+    enc = lambda s: s.encode() if s is not None else None
+    syscall(libc.mount(enc(source), enc(target), enc(kind), ctypes.c_ulong(flags), enc(data)), target)
+
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+
+
+def umount(target, flags=0):
+    syscall(libc.umount2(target.encode(), flags), target)
+
+
+def enter():
+    if os.geteuid() != 0:
+        print("skip: needs root")
+        sys.exit(77)
+    sys.stdout.reconfigure(line_buffering=True)
+    unshare(NEWNS)
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    mount("f4", TOP, "tmpfs", 0, "mode=0755")
+    os.mknod(TOP + "/.fuse", 0o20666, os.makedev(10, 229))
+    os.chmod(TOP + "/.fuse", 0o666)
+    mount(TOP + "/.fuse", "/dev/fuse", None, MS_BIND)
+    open(TOP + "/.conf", "w").close()
+    if not os.path.exists(CONF):
+        raise SystemExit("needs a file " + CONF)
+    mount(TOP + "/.conf", CONF, None, MS_BIND)
+    os.mkdir(TOP + "/.broker")
+
+
+def conf(text):
+    with open(CONF, "w") as f:
+        f.write(text)
+
+
+def make(name, mode=0o755, uid=0, gid=0, kind="dir"):
+    path = TOP + "/" + name
+    if kind == "dir":
+        os.mkdir(path)
+    else:
+        open(path, "w").close()
+    os.chown(path, uid, gid)
+    os.chmod(path, mode)
+    return path
+
+
+class Broker:
+    """fuse4fs-mountd by hand; its log is at .log."""
+
+    def __init__(self, *args, sock=SOCK):
+        self.sock, self.log = sock, "broker.log"
+        self.err = open(self.log, "ab")
+        self.p = subprocess.Popen([BUILD + "/fuse4fs-mountd", "--socket", sock, *args],
+                                  stderr=self.err, stdin=subprocess.DEVNULL)
+        for _ in range(200):
+            if self.p.poll() is not None or self.alive():
+                break
+            time.sleep(0.02)
+        if not self.alive():
+            raise SystemExit("the broker does not start: " + open(self.log).read())
+
+    def alive(self):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            s.connect(self.sock)
+            return True
+        except OSError:
+            return False
+        finally:
+            s.close()
+
+    def kill(self):
+        self.p.kill()
+        self.p.wait()
+
+    def stop(self):
+        self.p.terminate()
+        return self.p.wait(timeout=10)
+
+    def processes(self):
+        """pids of it and its descendants, found by their executable."""
+        exe, r = os.readlink("/proc/%d/exe" % self.p.pid), []
+        for d in os.listdir("/proc"):
+            try:
+                if d.isdigit() and os.readlink("/proc/%s/exe" % d) == exe:
+                    r.append(int(d))
+            except OSError:
+                pass
+        return r
+
+
+def become(uid, gid=None, groups=()):
+    gid = uid if gid is None else gid
+    os.setgroups(list(groups))
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    # what changes identity is not dumpable, and then its /proc/self belongs to root
+    libc.prctl(4, 1, 0, 0, 0)
+
+
+def as_user(uid, f, *args, gid=None, groups=(), wait=True):
+    """f(*args) in a process of that user: its result, or the exception it raised."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(r)
+            become(uid, gid, groups)
+            out = f(*args)
+            code = 0
+        except BaseException as e:  # to be raised by the parent
+            if not isinstance(e, (OSError, Refused)):
+                traceback.print_exc()
+            out = e
+        try:
+            os.write(w, pickle.dumps((code, out)))
+        finally:
+            os._exit(code)
+    os.close(w)
+    if not wait:
+        return pid, r
+    return result((pid, r))
+
+
+def result(job):
+    pid, r = job
+    data = b""
+    while True:
+        b = os.read(r, 65536)
+        if not b:
+            break
+        data += b
+    os.close(r)
+    os.waitpid(pid, 0)
+    if not data:
+        raise RuntimeError("process %d died" % pid)
+    code, out = pickle.loads(data)
+    if code:
+        raise out
+    return out
+
+
+class Refused(Exception):
+    def __init__(self, rule, error, text):
+        super().__init__(rule, error, text)
+        self.rule, self.error, self.text = rule, error, text
+
+
+def connect(sock=SOCK):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(sock)
+    return s
+
+
+def send(s, packet, fds=()):
+    anc = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    s.sendmsg([packet], anc)
+
+
+def answer(s, timeout=20):
+    """(error, rule, text); None where there is none."""
+    s.settimeout(timeout)
+    for _ in range(2):
+        try:
+            b = s.recv(65536)
+            break
+        except ConnectionResetError:
+            b = b""
+    if not b:
+        return None
+    assert b[:4] == b"ANSW" and b[-1] == 0, b
+    error, rule, zero = struct.unpack(">IHH", b[4:12])
+    assert zero == 0
+    return error, RULES[rule], b[12:-1].decode()
+
+
+def atch(source="null", flags=DEFAULT_PERMISSIONS, max_read=0, version=1):
+    return struct.pack(">4sHHII", b"ATCH", version, 0, flags, max_read) + os.fsencode(source) + b"\0"
+
+
+def dtch(name, flags=0, version=1):
+    return struct.pack(">4sHHI", b"DTCH", version, 0, flags) + os.fsencode(name) + b"\0"
+
+
+def ask(packet, fds, sock=SOCK, s=None):
+    """Raises Refused, or returns."""
+    s = s or connect(sock)
+    try:
+        send(s, packet, fds)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    a = answer(s)
+    s.close()
+    if a is None:
+        raise Refused("no answer", 0, "")
+    if a[0]:
+        raise Refused(a[1], a[0], a[2])
+
+
+def patiently(f, *args, **kw):
+    """f again while the rule is rate, as the real client does it."""
+    for _ in range(200):
+        try:
+            return f(*args, **kw)
+        except Refused as e:
+            if e.rule != "rate" and e.rule != "no answer":
+                raise
+            time.sleep(0.02)
+    return f(*args, **kw)
+
+
+def rule_of(f, *args, **kw):
+    """The rule that refuses f, or "ok"."""
+    try:
+        f(*args, **kw)
+        return "ok"
+    except Refused as e:
+        return e.rule
+
+
+def opath(path, flags=0):
+    return os.open(path, os.O_PATH | os.O_CLOEXEC | flags)
+
+
+# --- a FUSE server --------------------------------------------------------------------------
+
+OPS = {3: "getattr", 17: "statfs", 26: "init", 27: "opendir", 29: "releasedir", 28: "readdir"}
+
+
+def serve(fd, mode=0o40755, uid=None, hang=()):
+    """Answer INIT, GETATTR, STATFS and little else until the mount is gone; hold back @hang."""
+    mounted, uid = False, os.getuid() if uid is None else uid
+    while True:
+        try:
+            b = os.read(fd, 1 << 17)
+        except OSError as e:
+            if e.errno in (4, 2):  # EINTR, ENOENT
+                continue
+            if e.errno == 1 and not mounted:  # EPERM: not mounted yet
+                time.sleep(0.005)
+                continue
+            return
+        mounted = True
+        length, op, unique, node = struct.unpack("<IIQQ", b[:24])
+        name = OPS.get(op, str(op))
+        if op in (2, 36, 42) or name in hang:  # FORGET, INTERRUPT, BATCH_FORGET
+            continue
+        error, body = 0, b""
+        if name == "init":
+            minor = struct.unpack("<I", b[44:48])[0]
+            body = struct.pack("<IIIIHHII", 7, min(minor, 31), 0, 0, 0, 0, 4096, 1) + b"\0" * 36
+        elif name == "getattr":
+            body = struct.pack("<QII", 1, 0, 0) + struct.pack(
+                "<QQQQQQIIIIIIIIII", 1, 0, 0, 0, 0, 0, 0, 0, 0, mode, 2, uid, uid, 0, 4096, 0)
+        elif name == "statfs":
+            body = b"\0" * 80
+        elif name == "opendir":
+            body = b"\0" * 16
+        elif name != "releasedir" and name != "readdir":
+            error = -38
+        try:
+            os.write(fd, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+        except OSError as e:
+            if e.errno != 2:
+                return
+
+
+def start_server(fd, **kw):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            null = os.open("/dev/null", os.O_RDWR)
+            for n in range(3):
+                os.dup2(null, n)
+            # only /dev/fuse: no copy of a test's pipe may live on in here
+            os.closerange(3, fd)
+            os.closerange(fd + 1, 4096)
+            serve(fd, **kw)
+        finally:
+            os._exit(0)
+    return pid
+
+
+def attach(path, source="null", flags=DEFAULT_PERMISSIONS, max_read=0, target=None, fuse=None,
+           source_fd=None, server=True, s=None, **kw):
+    """Mount by the broker, as who calls this; the server's pid."""
+    fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC) if fuse is None else fuse
+    target = opath(path) if target is None else target
+    fds = [fuse, target]
+    if source_fd is not None:
+        fds.append(source_fd)
+        flags |= SOURCE_FD
+    pid = start_server(fuse, **kw) if server else 0
+    try:
+        ask(atch(source, flags, max_read), fds, s=s)
+    except BaseException:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(fuse)
+        os.close(target)
+    return pid
+
+
+def detach(path, flags=0, s=None):
+    d, name = os.path.split(path)
+    fd = opath(d or "/")
+    try:
+        ask(dtch(name, flags), [fd], s=s)
+    finally:
+        os.close(fd)
+
+
+def mounts(path=None):
+    """[(id, parent, target, options, type, source, super options)] of this namespace."""
+    r = []
+    for line in open("/proc/self/mountinfo"):
+        left, right = line.rstrip("\n").split(" - ", 1)
+        f, g = left.split(" "), right.split(" ")
+        if path is None or f[4] == path:
+            r.append((int(f[0]), int(f[1]), f[4], f[5], g[0], g[1], g[2]))
+    return r
+
+
+def wait_for(f, seconds=5):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if f():
+            return True
+        time.sleep(0.02)
+    return bool(f())
