@@ -56,6 +56,7 @@ static inline int f4_take_fd(int *fd)
 
 #define F4_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-#define f4_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define f4_container_of(ptr, type, member) \
+	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 #endif
