@@ -20,7 +20,7 @@ static bool is_kept(const struct f4_inode *inode)
 /* Lock held. */
 static bool is_due(const struct f4_inode *inode, struct timespec now)
 {
-	if (inode->flags & (F4_FL_NOATIME | F4_FL_IMMUTABLE))
+	if (inode->flags & F4_FL_NOATIME)
 		return false;
 	if (inode->vol->opt.atime == F4_ATIME_STRICT)
 		return is_after(now, inode->atime);
