@@ -152,10 +152,10 @@ bool f4_volume_blocks_ok(struct f4_volume *vol, uint64_t blk, uint64_t len)
 	first = f4_blk_group(vol, blk);
 	last = f4_blk_group(vol, blk + len - 1);
 	for (uint32_t g = first; g <= last; g++) {
-		uint64_t start = f4_group_first_blk(vol, g);
+		uint64_t start = f4_group_first_blk(vol, g), fixed = f4_group_base_blocks(vol, g);
 		const struct f4_zone_set *set;
 
-		if (blk < start + f4_group_base_blocks(vol, g) && start < blk + len)
+		if (fixed && blk < start + fixed && start < blk + len)
 			return false;
 		/* Unreadable descriptors are reported where they are needed; here they forbid nothing. */
 		set = zones_get(vol, g >> vol->flex_bits);
