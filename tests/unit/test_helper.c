@@ -28,13 +28,14 @@ static int make_file(const char *name)
 
 static void source_by_path(void)
 {
-	struct f4_source s f4_cleanup(f4_source_done);
+	struct f4_source s f4_cleanup(f4_source_done) = F4_SOURCE_INIT;
 	f4_auto_fd made = make_file("img");
 	f4_auto_fd fd = -1;
 	struct f4_fail f = { 0 };
 	char path[4096];
 
 	path_in_dir(path, sizeof(path), "img");
+	TEST_REQUIRE(made >= 0);
 	TEST_REQUIRE(f4_source_init(&s, path, &f) == 0);
 	TEST_STREQ(s.shown, path);
 	TEST_EQ(s.given_fd, -1);
@@ -49,7 +50,7 @@ static void source_by_path(void)
 /* The name is resolved once: what takes its place afterwards is not opened. */
 static void source_is_pinned(void)
 {
-	struct f4_source s f4_cleanup(f4_source_done);
+	struct f4_source s f4_cleanup(f4_source_done) = F4_SOURCE_INIT;
 	f4_auto_fd a = make_file("pinned");
 	f4_auto_fd b = make_file("other");
 	f4_auto_fd fd = -1;
@@ -60,7 +61,7 @@ static void source_is_pinned(void)
 	path_in_dir(path, sizeof(path), "pinned");
 	path_in_dir(other, sizeof(other), "other");
 	TEST_REQUIRE(f4_source_init(&s, path, &f) == 0 && fstat(a, &first) == 0);
-	TEST_REQUIRE(rename(other, path) == 0);
+	TEST_REQUIRE(b >= 0 && rename(other, path) == 0);
 	fd = f4_source_open(&s, O_RDONLY);
 	TEST_REQUIRE(fd >= 0 && fstat(fd, &opened) == 0);
 	TEST_CHECK(opened.st_ino == first.st_ino);
@@ -75,7 +76,7 @@ static void source_by_descriptor(void)
 	path_in_dir(path, sizeof(path), "given");
 	ro = open(path, O_RDONLY | O_CLOEXEC);
 	for (size_t i = 0; i < 3; i++) {
-		struct f4_source s f4_cleanup(f4_source_done);
+		struct f4_source s f4_cleanup(f4_source_done) = F4_SOURCE_INIT;
 		f4_auto_fd got = -1;
 		struct f4_fail f = { 0 };
 		char name[64];
@@ -103,7 +104,7 @@ static void source_shown(void)
 
 	(void)snprintf(name, sizeof(name), "fd:%d", memory);
 	{
-		struct f4_source s f4_cleanup(f4_source_done);
+		struct f4_source s f4_cleanup(f4_source_done) = F4_SOURCE_INIT;
 
 		TEST_REQUIRE(f4_source_init(&s, name, &f) == 0);
 		TEST_STREQ(s.shown, "fuse4fs:/memfd:x (deleted)");
@@ -118,7 +119,7 @@ static void source_shown(void)
 	(void)snprintf(path, sizeof(path), "%s/%s/img", dir, longdir);
 	deep = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	{
-		struct f4_source s f4_cleanup(f4_source_done);
+		struct f4_source s f4_cleanup(f4_source_done) = F4_SOURCE_INIT;
 		size_t len;
 
 		TEST_REQUIRE(deep >= 0 && f4_source_init(&s, path, &f) == 0);
@@ -143,7 +144,7 @@ static void source_refused(void)
 	};
 
 	for (size_t i = 0; i < F4_ARRAY_LEN(t); i++) {
-		struct f4_source s f4_cleanup(f4_source_done);
+		struct f4_source s f4_cleanup(f4_source_done) = F4_SOURCE_INIT;
 		struct f4_fail f = { 0 };
 
 		TEST_EQ(f4_source_init(&s, t[i].name, &f), F4_FAILED);
@@ -155,7 +156,7 @@ static void source_refused(void)
 
 static void holder_is_named(void)
 {
-	struct f4_source s f4_cleanup(f4_source_done);
+	struct f4_source s f4_cleanup(f4_source_done) = F4_SOURCE_INIT;
 	f4_auto_fd fd = make_file("held");
 	struct f4_fail f = { 0 };
 	char path[4096], who[256], want[64];

@@ -25,7 +25,7 @@ static const char table[] =
 
 static void fields(void)
 {
-	struct f4_mounts m f4_cleanup(f4_mounts_done);
+	struct f4_mounts m f4_cleanup(f4_mounts_done) = F4_MOUNTS_INIT;
 
 	load(&m, table);
 	TEST_REQUIRE(m.n == 7);
@@ -44,7 +44,7 @@ static void fields(void)
 
 static void topmost(void)
 {
-	struct f4_mounts m f4_cleanup(f4_mounts_done);
+	struct f4_mounts m f4_cleanup(f4_mounts_done) = F4_MOUNTS_INIT;
 
 	load(&m, table);
 	TEST_REQUIRE(f4_mounts_topmost(&m, "/mnt") != NULL);
@@ -61,7 +61,7 @@ static void topmost(void)
 /* Two mounts that claim each other as parent must not be walked for ever. */
 static void cycle(void)
 {
-	struct f4_mounts m f4_cleanup(f4_mounts_done);
+	struct f4_mounts m f4_cleanup(f4_mounts_done) = F4_MOUNTS_INIT;
 
 	load(&m, "1 2 0:1 / /x rw - a b rw\n2 1 0:2 / /x rw - a b rw\n3 3 0:3 / /x rw - a b rw\n");
 	TEST_EQ(m.n, 3);
@@ -70,7 +70,7 @@ static void cycle(void)
 
 static void ours(void)
 {
-	struct f4_mounts m f4_cleanup(f4_mounts_done);
+	struct f4_mounts m f4_cleanup(f4_mounts_done) = F4_MOUNTS_INIT;
 	uid_t uid = 0;
 
 	load(&m, table);
@@ -95,7 +95,7 @@ static void bad_lines(void)
 	};
 
 	for (size_t i = 0; i < F4_ARRAY_LEN(t); i++) {
-		struct f4_mounts m f4_cleanup(f4_mounts_done);
+		struct f4_mounts m f4_cleanup(f4_mounts_done) = F4_MOUNTS_INIT;
 
 		load(&m, t[i]);
 		TEST_EQ(m.n, 0);
@@ -105,7 +105,7 @@ static void bad_lines(void)
 /* Against the kernel's own table. */
 static void real_table(void)
 {
-	struct f4_mounts m f4_cleanup(f4_mounts_done);
+	struct f4_mounts m f4_cleanup(f4_mounts_done) = F4_MOUNTS_INIT;
 	f4_auto_fd fd = open("/proc", O_PATH | O_CLOEXEC);
 	f4_auto_free char *path = NULL;
 	int id = 0;
