@@ -256,6 +256,8 @@ static int emit_all(struct set *s)
 {
 	uint32_t same = 0;
 
+	if (s->n == 0) /* then there is no array either */
+		return 0;
 	qsort(s->items, s->n, sizeof(*s->items), by_key);
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct item *it = &s->items[i];
