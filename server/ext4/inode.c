@@ -230,6 +230,13 @@ int f4_inode_table_place(struct f4_volume *vol, uint32_t ino, uint64_t *ret_blk,
 	return r;
 }
 
+/* Values of attributes are reached through attributes only, and nothing else is. The flag is constant. */
+static bool is_wrong_kind(const struct f4_inode *inode, uint32_t flags)
+{
+	return f4_has_incompat(inode->vol, F4_INCOMPAT_EA_INODE) && !(flags & F4_IGET_ORPHAN) &&
+	       !(inode->flags & F4_FL_EA_INODE) != !(flags & F4_IGET_EA_INODE);
+}
+
 /* Reads and checks; @inode is nobody else's yet. */
 static int inode_load(struct f4_inode *inode, uint32_t flags)
 {
@@ -253,7 +260,7 @@ static int inode_load(struct f4_inode *inode, uint32_t flags)
 	if (!f4_inode_raw_csum_ok(vol, inode->ino, f4_inode_raw(inode)))
 		return f4_corrupt(vol, inode->ino, blk, "checksum of the inode is wrong");
 	problem = f4_inode_decode(inode, f4_inode_raw(inode));
-	if (!problem && !(inode->flags & F4_FL_EA_INODE) != !(flags & F4_IGET_EA_INODE))
+	if (!problem && is_wrong_kind(inode, flags))
 		problem = "an attribute's inode in the wrong place";
 	if (problem)
 		return f4_corrupt(vol, inode->ino, blk, "%s", problem);
@@ -291,6 +298,8 @@ int f4_inode_get(struct f4_volume *vol, uint32_t ino, uint32_t flags, struct f4_
 		pthread_cond_wait(&s->loaded, &s->lock);
 	if (inode) {
 		r = inode->state == F4_INODE_LIVE ? 0 : -ESTALE;
+		if (r == 0 && is_wrong_kind(inode, flags))
+			r = f4_corrupt(vol, ino, 0, "an attribute's inode in the wrong place");
 		if (r == 0) {
 			inode->refs++;
 			shard_unpark(s, inode);
@@ -410,6 +419,20 @@ void f4_inode_put(struct f4_inode *inode)
 	if (ours)
 		(void)finish_deletion(inode); /* nobody is left to tell; the volume has recorded it */
 	f4_error_flush(vol);
+}
+
+void f4_inode_put_inside(struct f4_inode *inode)
+{
+	struct f4_inode_shard *s;
+
+	if (!inode)
+		return;
+	s = shard_of(inode->vol, inode->ino);
+	pthread_mutex_lock(&s->lock);
+	assert(inode->refs > 0);
+	if (--inode->refs == 0)
+		shard_park(inode->vol, s, inode);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void f4_inode_put_p(struct f4_inode **p)

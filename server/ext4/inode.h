@@ -100,6 +100,11 @@ void f4_inode_ref(struct f4_inode *inode);
 /* f4_inode_put - one reference less; see the file's head for what the last one does. NULL allowed.
  * Context: no inode lock, no handle. */
 void f4_inode_put(struct f4_inode *inode);
+/*
+ * f4_inode_put_inside - the same inside a handle or under inode locks: never deletes. An unlinked inode
+ * whose last reference this was stays in memory, and on the orphan list, until the volume is closed.
+ */
+void f4_inode_put_inside(struct f4_inode *inode);
 /* f4_inode_forget - FUSE gives back @n lookups of @ino; needs no reference held. */
 void f4_inode_forget(struct f4_volume *vol, uint32_t ino, uint64_t n);
 void f4_inode_put_p(struct f4_inode **p);

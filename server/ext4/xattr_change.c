@@ -46,27 +46,70 @@ static int set_feature(struct f4_handle *h, struct f4_volume *vol)
 	return r;
 }
 
-/* Take the entry out of both areas; value inodes that it named are fetched into @dropped. */
+/* What one change does to value inodes, and to what the owner's i_blocks counts for them. */
+struct values {
+	struct f4_inode *dropped[2]; /* refs; named by the entry that goes */
+	struct f4_inode **shared;    /* owned, refs in it; named by the copy of a block that is shared */
+	size_t n_shared;
+	uint64_t sectors_less, sectors_more;
+};
+
+static void values_done(struct values *v)
+{
+	for (int i = 0; i < 2; i++)
+		f4_inode_put_inside(v->dropped[i]);
+	for (size_t i = 0; i < v->n_shared; i++)
+		f4_inode_put_inside(v->shared[i]);
+	free(v->shared);
+}
+
+/* Take the entry out of both areas. */
 static int take_out(struct f4_inode *inode, struct f4_xareas *a, const struct f4_xattr_change *c,
-		    struct f4_inode *dropped[2])
+		    struct values *values)
 {
 	struct f4_xview *views[2] = { &a->body, &a->block };
 
 	for (int i = 0; i < 2; i++) {
 		struct f4_xview *v = views[i];
 		size_t at = f4_xent_find(v->ents, v->n, c->index, c->name, c->name_len);
+		struct f4_xent *e = &v->ents[at];
 		int r = 0;
 
 		if (at >= v->n)
 			continue;
-		if (v->ents[at].inum != 0)
-			r = f4_xinode_get(inode, &v->ents[at], &dropped[i]);
+		/* The reference of a shared block stays with those that still have the block. */
+		if (e->inum != 0 && !(v == &a->block && a->block_refs > 1))
+			r = f4_xinode_get(inode, e, &values->dropped[i]);
 		if (r < 0)
 			return r;
+		if (e->inum != 0)
+			values->sectors_less += f4_xinode_sectors(inode, values->dropped[i], e->size);
 		f4_xent_remove(v->ents, &v->n, at);
 		v->changed = true;
 	}
 	return 0;
+}
+
+/* A changed block that was shared becomes a copy: what it names is named once more. */
+static int hold_shared(struct f4_handle *h, struct f4_inode *inode, const struct f4_xareas *a,
+		       const struct f4_xattr_change *c, struct values *values)
+{
+	if (!a->block.changed || a->block_refs <= 1)
+		return 0;
+	values->shared = calloc(a->block.n + 1, sizeof(struct f4_inode *));
+	if (!values->shared)
+		return -ENOMEM;
+	for (size_t i = 0; i < a->block.n; i++) {
+		int r;
+
+		if (a->block.ents[i].inum == 0 || (c->ea && a->block.ents[i].inum == c->ea->ino))
+			continue;
+		r = f4_xinode_get(inode, &a->block.ents[i], &values->shared[values->n_shared]);
+		if (r < 0)
+			return r;
+		values->n_shared++;
+	}
+	return values->n_shared ? f4_txn_extend(h, (uint32_t)values->n_shared) : 0;
 }
 
 static bool fits(const struct f4_xview *v, const struct f4_xent *e, uint32_t len)
@@ -116,14 +159,22 @@ static int put_in(struct f4_inode *inode, struct f4_xareas *a, const struct f4_x
 }
 
 /* Write the changed areas. What can fail for want of room comes first and changes nothing. */
-static int write_areas(struct f4_handle *h, struct f4_inode *inode, struct f4_xareas *a)
+static int write_areas(struct f4_handle *h, struct f4_inode *inode, struct f4_xareas *a,
+		       const struct values *values)
 {
 	uint32_t len = f4_xbody_len(inode);
+	f4_auto_free uint8_t *body = NULL;
 	uint8_t *raw = NULL;
 	int r;
 
 	if (a->body.changed) {
-		r = f4_inode_raw_write(h, inode, &raw);
+		body = calloc(1, len);
+		if (!body)
+			return -ENOMEM;
+		/* values of a damaged area may overlap: then even less can be too much */
+		r = f4_xarea_build(body, 0, len, a->body.ents, a->body.n);
+		if (r == 0)
+			r = f4_inode_raw_write(h, inode, &raw);
 		if (r < 0)
 			return r;
 	}
@@ -134,19 +185,33 @@ static int write_areas(struct f4_handle *h, struct f4_inode *inode, struct f4_xa
 	}
 	if (raw) {
 		f4_store_le32(raw + f4_xbody_at(inode), F4_XATTR_MAGIC);
-		/* it fits: put_in() has counted, and less always fits */
-		r = f4_xarea_build(raw + f4_xbody_at(inode) + F4_XBODY_HEADER, 0, len, a->body.ents,
-				   a->body.n);
-		if (r < 0)
-			return r;
+		memcpy(raw + f4_xbody_at(inode) + F4_XBODY_HEADER, body, len);
 	}
+	inode->blocks += values->sectors_more;
+	inode->blocks -= values->sectors_less < inode->blocks ? values->sectors_less :
+								inode->blocks;
 	return f4_inode_store(h, inode);
+}
+
+/* After the areas: the references. */
+static int count_values(struct f4_handle *h, const struct f4_xattr_change *c,
+			const struct values *values)
+{
+	int r = c->ea ? f4_xinode_link(h, c->ea) : 0;
+
+	for (size_t i = 0; i < values->n_shared && r == 0; i++)
+		r = f4_xinode_ref(h, values->shared[i]);
+	for (int i = 0; i < 2 && r == 0; i++)
+		if (values->dropped[i])
+			r = f4_xinode_unlink(h, values->dropped[i]);
+	return r;
 }
 
 int f4_xattr_apply(struct f4_handle *h, struct f4_inode *inode, const struct f4_xattr_change *c,
 		   struct f4_inode *dropped[2])
 {
 	f4_auto_xareas areas = { 0 };
+	f4_cleanup(values_done) struct values values = { 0 };
 	bool there;
 	int r;
 
@@ -161,41 +226,27 @@ int f4_xattr_apply(struct f4_handle *h, struct f4_inode *inode, const struct f4_
 		return -ENODATA;
 	if (!there && !c->value)
 		return 0;
-	r = take_out(inode, &areas, c, dropped);
+	r = take_out(inode, &areas, c, &values);
 	if (r == 0 && c->value)
 		r = put_in(inode, &areas, c);
 	if (r == 0)
+		r = hold_shared(h, inode, &areas, c, &values);
+	if (r == 0 && c->ea)
+		values.sectors_more = f4_xinode_sectors(inode, NULL, (uint32_t)c->len);
+	if (r == 0)
 		r = set_feature(h, inode->vol);
 	if (r == 0)
-		r = write_areas(h, inode, &areas);
+		r = write_areas(h, inode, &areas, &values);
+	if (r < 0)
+		return r; /* nothing was written */
+	r = count_values(h, c, &values);
 	if (r < 0) {
-		/* nothing was written: the value inodes keep their references */
-		for (int i = 0; i < 2; i++)
-			f4_inode_put(f4_take_ptr(dropped[i]));
+		f4_journal_abort(inode->vol->journal, r); /* half of it is in the transaction */
 		return r;
 	}
-	if (c->ea)
-		r = f4_xinode_link(h, c->ea);
-	for (int i = 0; i < 2 && r == 0; i++)
-		if (dropped[i])
-			r = f4_xinode_unlink(h, dropped[i]);
-	if (r < 0)
-		f4_journal_abort(inode->vol->journal, r); /* half of it is in the transaction */
-	return r;
-}
-
-/*
- * A value inode that lost its last reference is freed by the last f4_inode_put, which must not
- * happen inside a handle. Kept in memory as if FUSE held it, it goes when the volume is closed; after
- * a crash the orphan list has it. Rare: an ACL of more than half a block, chmod.
- */
-static void keep_until_close(struct f4_inode *ea)
-{
-	if (!ea)
-		return;
-	if (ea->links == 0)
-		atomic_fetch_add(&ea->lookups, 1);
-	f4_inode_put(ea);
+	for (int i = 0; i < 2; i++)
+		dropped[i] = f4_take_ptr(values.dropped[i]);
+	return 0;
 }
 
 int f4_xattr_set_locked(struct f4_handle *h, struct f4_inode *inode, uint8_t index,
@@ -215,8 +266,9 @@ int f4_xattr_set_locked(struct f4_handle *h, struct f4_inode *inode, uint8_t ind
 	if (len > inode->vol->block_size)
 		return -ENOSPC;
 	r = f4_xattr_apply(h, inode, &c, dropped);
-	keep_until_close(dropped[0]);
-	keep_until_close(dropped[1]);
+	/* A value inode (of an ACL, say) that is freed by this waits for the end of the mount. */
+	f4_inode_put_inside(dropped[0]);
+	f4_inode_put_inside(dropped[1]);
 	return r;
 }
 

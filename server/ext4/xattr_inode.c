@@ -174,53 +174,85 @@ int f4_xinode_unlink(struct f4_handle *h, struct f4_inode *ea)
 	return r;
 }
 
+int f4_xinode_ref(struct f4_handle *h, struct f4_inode *ea)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&ea->vol->xattr_lock);
+	set_refs(ea, get_refs(ea) + 1);
+	r = f4_inode_store(h, ea);
+	(void)pthread_mutex_unlock(&ea->vol->xattr_lock);
+	return r;
+}
+
 int f4_xinode_get(struct f4_inode *owner, const struct f4_xent *e, struct f4_inode **ret)
 {
 	struct f4_volume *vol = owner->vol;
-	f4_auto_inode *ea = NULL;
+	struct f4_inode *ea = NULL;
 	int r;
 
 	if (!f4_has_incompat(vol, F4_INCOMPAT_EA_INODE) || e->inum == owner->ino)
 		return f4_corrupt(vol, owner->ino, 0, "xattr value in inode %u", e->inum);
-	r = f4_inode_get(vol, e->inum, F4_IGET_SPECIAL, &ea);
+	r = f4_inode_get(vol, e->inum, F4_IGET_EA_INODE, &ea);
 	if (r == -ESTALE)
 		return f4_corrupt(vol, owner->ino, 0, "xattr value in unused inode %u", e->inum);
 	if (r < 0)
 		return r;
-	if (!(ea->flags & F4_FL_EA_INODE) || !f4_is_reg(ea) || ea->size != e->size)
+	if (!f4_is_reg(ea) || ea->size != e->size) {
+		f4_inode_put_inside(ea);
 		return f4_corrupt(vol, owner->ino, 0, "xattr value in inode %u that is no value",
 				  e->inum);
-	*ret = f4_take_ptr(ea);
+	}
+	*ret = ea;
 	return 0;
 }
 
-/* Made by Lustre: no hash, one owner. */
+/* Made by Lustre: no hash, one owner, not charged to it. */
 static bool is_old_style(const struct f4_inode *owner, const struct f4_inode *ea)
 {
 	return (uint32_t)ea->mtime.tv_sec == owner->ino && ea->generation == owner->generation;
 }
 
+uint64_t f4_xinode_sectors(const struct f4_inode *owner, const struct f4_inode *ea, uint32_t size)
+{
+	const struct f4_volume *vol = owner->vol;
+	uint64_t unit = (uint64_t)vol->block_size * vol->cluster_ratio;
+
+	if (ea && is_old_style(owner, ea))
+		return 0;
+	return (size + unit - 1) / unit * (unit >> 9);
+}
+
+static int check_hash(struct f4_inode *owner, const struct f4_inode *ea, const struct f4_xent *e,
+		      const void *value)
+{
+	uint32_t hash;
+
+	if (is_old_style(owner, ea))
+		return 0;
+	hash = value_hash(owner->vol, value, e->size);
+	if (hash == f4_xinode_hash(ea) && (e->hash == f4_xent_hash_inode(e, hash, false) ||
+					   e->hash == f4_xent_hash_inode(e, hash, true)))
+		return 0;
+	return f4_corrupt(owner->vol, owner->ino, 0, "xattr value in inode %u has a wrong hash",
+			  e->inum);
+}
+
 int f4_xinode_read(struct f4_inode *owner, const struct f4_xent *e, void *buf)
 {
-	struct f4_volume *vol = owner->vol;
-	f4_auto_inode *ea = NULL;
-	uint32_t hash;
+	struct f4_inode *ea = NULL;
 	size_t got = 0;
 	int r;
 
 	r = f4_xinode_get(owner, e, &ea);
-	if (r == 0)
-		r = f4_file_read(ea, buf, e->size, 0, &got);
 	if (r < 0)
 		return r;
-	if (got != e->size)
-		return f4_corrupt(vol, owner->ino, 0, "xattr value in inode %u is short", e->inum);
-	if (is_old_style(owner, ea))
-		return 0;
-	hash = value_hash(vol, buf, e->size);
-	if (hash != f4_xinode_hash(ea) || (e->hash != f4_xent_hash_inode(e, hash, false) &&
-					   e->hash != f4_xent_hash_inode(e, hash, true)))
-		return f4_corrupt(vol, owner->ino, 0, "xattr value in inode %u has a wrong hash",
-				  e->inum);
-	return 0;
+	r = f4_file_read(ea, buf, e->size, 0, &got);
+	if (r == 0 && got != e->size)
+		r = f4_corrupt(owner->vol, owner->ino, 0, "xattr value in inode %u is short",
+			       e->inum);
+	if (r == 0)
+		r = check_hash(owner, ea, e, buf);
+	f4_inode_put_inside(ea);
+	return r;
 }

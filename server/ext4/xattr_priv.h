@@ -61,8 +61,12 @@ uint32_t f4_xinode_hash(const struct f4_inode *ea);
 int f4_xinode_link(struct f4_handle *h, struct f4_inode *ea);
 /* f4_xinode_unlink - one reference less; without any it becomes an orphan and goes with the caller's f4_inode_put. */
 int f4_xinode_unlink(struct f4_handle *h, struct f4_inode *ea);
-/* f4_xinode_get - the inode that @e names, checked. *ret for f4_inode_put. */
+/* f4_xinode_ref - one reference more: another block names it. */
+int f4_xinode_ref(struct f4_handle *h, struct f4_inode *ea);
+/* f4_xinode_get - the inode that @e names, checked. *ret for f4_inode_put or f4_inode_put_inside. */
 int f4_xinode_get(struct f4_inode *owner, const struct f4_xent *e, struct f4_inode **ret);
+/* f4_xinode_sectors - what i_blocks of @owner counts for a value of @size bytes in @ea (NULL: unknown). */
+uint64_t f4_xinode_sectors(const struct f4_inode *owner, const struct f4_inode *ea, uint32_t size);
 /* f4_xinode_read - the whole value, e->size bytes, its hash checked. Owner locked. */
 int f4_xinode_read(struct f4_inode *owner, const struct f4_xent *e, void *buf);
 
@@ -108,7 +112,7 @@ struct f4_xattr_change {
 	const void *value; /* NULL: remove */
 	size_t len;
 	int flags;	      /* XATTR_CREATE, XATTR_REPLACE */
-	struct f4_inode *ea;  /* holds the value (f4_xinode_new), or NULL: the value goes in place */
+	struct f4_inode *ea;  /* borrowed; holds the value (f4_xinode_new), or NULL: in place */
 };
 
 /*
