@@ -206,7 +206,8 @@ static void record_errno(struct f4_journal *j, int error)
 {
 	struct f4_jbd2_super *sb;
 
-	if (!j->has_log)
+	/* A shutdown that was asked for is no error of the filesystem's, as the kernel has it. */
+	if (!j->has_log || error == -ESHUTDOWN)
 		return;
 	pthread_mutex_lock(&j->sb_lock);
 	sb = f4_jlog_sb(&j->log);
