@@ -64,8 +64,9 @@ static void fill(struct f4_inode *inode, const struct f4_inode *dir, uint16_t mo
 	inode->extra_isize = (uint16_t)vol->want_extra_isize;
 	inode->generation = atomic_fetch_add(&vol->next_generation, 1);
 	inode->csum_seed = f4_inode_seed(vol, inode->ino, inode->generation);
-	inode->crtime = f4_inode_clamp_time(inode, f4_now());
-	inode->atime = inode->mtime = inode->ctime = inode->crtime;
+	inode->atime = inode->mtime = inode->ctime = f4_inode_clamp_time(inode, f4_now());
+	if (inode->extra_isize) /* short inodes have no place for it */
+		inode->crtime = inode->ctime;
 	inode->dir_insert_hint = 0;
 	if (f4_is_dir(inode) || f4_is_reg(inode) || f4_is_lnk(inode))
 		f4_map_init(inode);

@@ -12,13 +12,15 @@
 #include "server/ext4/volume_priv.h"
 #include "server/ext4/workers.h"
 
-#define INTERVAL_MIN 5u	  /* seconds; the protocol's smallest */
-#define INTERVAL_MAX 300u
-#define WAIT_EXTRA   60u
+/* Seconds. */
+#define UPDATE_DEFAULT 5u
+#define CHECK_MIN      5u
+#define INTERVAL_MAX   300u
+#define WAIT_EXTRA     60u
 
 struct f4_mmp {
 	uint64_t pos;	   /* bytes; constant */
-	uint32_t interval; /* seconds; constant */
+	uint32_t interval; /* seconds between two heartbeats; constant */
 	pthread_mutex_t lock; /* leaf; protects what follows */
 	pthread_cond_t wake;
 	uint32_t seq;	   /* what we wrote last */
@@ -45,6 +47,12 @@ static int block_read(struct f4_volume *vol, const struct f4_mmp *m, struct f4_m
 	return 0;
 }
 
+/* What others have to wait for at least. */
+static uint32_t check_interval(const struct f4_mmp *m)
+{
+	return 2 * m->interval > CHECK_MIN ? 2 * m->interval : CHECK_MIN;
+}
+
 static int block_write(struct f4_volume *vol, const struct f4_mmp *m, struct f4_mmp_block *b,
 		       uint32_t seq)
 {
@@ -55,7 +63,7 @@ static int block_write(struct f4_volume *vol, const struct f4_mmp *m, struct f4_
 	memset(b->mmp_bdevname, 0, sizeof(b->mmp_bdevname));
 	b->mmp_seq = f4_mk_le32(seq);
 	b->mmp_time = f4_mk_le64((uint64_t)f4_now().tv_sec);
-	b->mmp_check_interval = f4_mk_le16((uint16_t)m->interval);
+	b->mmp_check_interval = f4_mk_le16((uint16_t)check_interval(m));
 	if (vol->has_csum)
 		b->mmp_checksum = f4_mk_le32(mmp_csum(vol, b));
 	return f4_disk_write_fua(vol->disk, b, sizeof(*b), m->pos);
@@ -104,6 +112,7 @@ static int acquire(struct f4_volume *vol, struct f4_mmp *m)
 	seq = f4_get_le32(b.mmp_seq);
 	check = f4_get_le16(b.mmp_check_interval);
 	check = check < m->interval ? m->interval : check > INTERVAL_MAX ? INTERVAL_MAX : check;
+	check = check < CHECK_MIN ? CHECK_MIN : check;
 	wait = check * 2 + 1 < check + WAIT_EXTRA ? check * 2 + 1 : check + WAIT_EXTRA;
 	if (seq == F4_MMP_SEQ_FSCK)
 		return busy(vol, &b, "e2fsck is running on it, or was interrupted");
@@ -227,8 +236,8 @@ int f4_mmp_start(struct f4_volume *vol)
 	if (!m)
 		return -ENOMEM;
 	m->pos = at->blk << vol->block_bits;
-	m->interval = at->interval < INTERVAL_MIN ? INTERVAL_MIN :
-		      at->interval > INTERVAL_MAX ? INTERVAL_MAX : at->interval;
+	m->interval = at->interval == 0		   ? UPDATE_DEFAULT :
+		      at->interval > INTERVAL_MAX / 2 ? INTERVAL_MAX / 2 : at->interval;
 	r = acquire(vol, m);
 	if (r < 0) {
 		mmp_free(m);

@@ -252,7 +252,8 @@ int f4_orphans_process(struct f4_volume *vol)
 		return 0;
 	if (vol->state->mount_state & F4_STATE_ERROR) {
 		f4_volume_say(vol, LOG_WARNING, "the filesystem has errors: orphans are left to e2fsck");
-		return clear_list(vol);
+		vol->state->orphans_left = vol->orphans->file_dirty;
+		return 0;
 	}
 	r = list_process(vol, &count);
 	if (r == 0)

@@ -142,8 +142,9 @@ static void edit_unmark(struct f4_volume *vol, struct f4_super *sb)
 		(void)super_update_counts(vol, sb);
 	sb->s_feature_incompat =
 		f4_mk_le32(f4_get_le32(sb->s_feature_incompat) & ~F4_INCOMPAT_RECOVER);
-	sb->s_feature_ro_compat =
-		f4_mk_le32(f4_get_le32(sb->s_feature_ro_compat) & ~F4_RO_COMPAT_ORPHAN_PRESENT);
+	if (!vol->state->orphans_left)
+		sb->s_feature_ro_compat = f4_mk_le32(f4_get_le32(sb->s_feature_ro_compat) &
+						     ~F4_RO_COMPAT_ORPHAN_PRESENT);
 	if (vol->state->mount_state & F4_STATE_VALID)
 		state |= F4_STATE_VALID;
 	sb->s_state = f4_mk_le16(state);

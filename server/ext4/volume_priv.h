@@ -30,6 +30,7 @@ struct f4_volume_state {
 	bool overlay;		/* the disk is an overlay with a recovered log */
 	bool marked;		/* the superblock at home says that we hold it read-write */
 	bool recovered;		/* the log held something at open */
+	bool orphans_left;	/* the orphan file names inodes that were not processed */
 	struct f4_windows *windows; /* owned, alloc_priv.h */
 	struct f4_log_extent *log_map; /* owned; NULL without a journal */
 	uint32_t log_map_len;

@@ -26,10 +26,23 @@ static void log_line(void *arg, int level, const char *line)
 		fprintf(stderr, "<%d> %s\n", level, line);
 }
 
+/* e2fsprogs live in sbin, which a user's PATH may lack. */
+static void extend_path(void)
+{
+	const char *path = getenv("PATH");
+	char longer[4096];
+
+	if (path && strstr(path, "/usr/sbin"))
+		return;
+	(void)snprintf(longer, sizeof(longer), "%s:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin");
+	(void)setenv("PATH", longer, 1);
+}
+
 int coretest_shell(struct coretest *t, const char *command)
 {
 	int status;
 
+	extend_path();
 	if (setenv("IMG", t->path, 1) != 0)
 		return 127;
 	status = system(command);
@@ -54,7 +67,7 @@ bool coretest_mkfs(struct coretest *t, const char *size, const char *options)
 	}
 	(void)snprintf(t->path, sizeof(t->path), "%s/img", t->dir);
 	(void)snprintf(command, sizeof(command),
-		       "PATH=$PATH:/usr/sbin:/sbin; mke2fs -q -F %s \"$IMG\" %s >\"$IMG.log\" 2>&1 </dev/null || "
+		       "mke2fs -q -F %s \"$IMG\" %s >\"$IMG.log\" 2>&1 </dev/null || "
 		       "{ cat \"$IMG.log\" >&2; exit 1; }",
 		       options, size);
 	if (coretest_shell(t, command) != 0) {
@@ -129,7 +142,7 @@ bool coretest_start(struct coretest *t, const char *size, const char *options)
 
 int coretest_fsck(struct coretest *t)
 {
-	return coretest_shell(t, "PATH=$PATH:/usr/sbin:/sbin; e2fsck -fn \"$IMG\" >\"$IMG.log\" 2>&1 "
+	return coretest_shell(t, "e2fsck -fn \"$IMG\" >\"$IMG.log\" 2>&1 "
 				 "</dev/null || { rc=$?; head -n 40 \"$IMG.log\" >&2; exit $rc; }");
 }
 
