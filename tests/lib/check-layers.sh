@@ -6,67 +6,71 @@
 #
 #   base <- protocol <- { helper, server/service }     seccomp <- { server/service, helper }
 #   base <- server/ext4 <- server/fuse <- server/main.c
-set -u
+#
+# A function of more than 100 lines has a comment "long function: why" inside.
 cd "$(dirname "$0")/../.." || exit 2
-bad=0
-say() { echo "$1"; bad=1; }
-
-# may DIR "ALLOWED PREFIXES": every #include "x/..." in DIR must start with one of them.
-may() {
-	local line file inc ok p
-	while IFS= read -r line; do
-		file=${line%%:*}
-		inc=$(sed -n 's/.*#include "\([^"]*\)".*/\1/p' <<<"$line")
-		ok=
-		for p in $2; do case $inc in "$p"*) ok=1 ;; esac; done
-		[ -n "$ok" ] || say "${line%%#*} $file may not include \"$inc\""
-	done < <(grep -nHE '^[[:space:]]*#[[:space:]]*include "' $1 2>/dev/null)
+git ls-files -co --exclude-standard -- protocol helper server seccomp | grep -E '\.[ch]$' | xargs awk '
+function say(what) { print FILENAME ":" FNR ": " what; bad = 1 }
+function starts(s, list,    n, i, p) {
+	n = split(list, p, " ")
+	for (i = 1; i <= n; i++)
+		if (index(s, p[i]) == 1)
+			return 1
+	return 0
 }
-files() { git ls-files -co --exclude-standard -- "$@" | grep -E '\.[ch]$'; }
-
-may "$(files protocol/base)" "protocol/base/"
-may "$(files protocol | grep -v '^protocol/base/')" "protocol/"
-may "$(files seccomp)" "seccomp/ protocol/base/"
-may "$(files helper)" "helper/ protocol/ seccomp/"
-may "$(files server/ext4)" "server/ext4/ protocol/base/"
-may "$(files server/fuse)" "server/fuse/ server/ext4/ protocol/base/ protocol/ioctl.h"
-may "$(files server/service)" "server/service/ protocol/ seccomp/"
-may "server/main.c" "server/ protocol/ seccomp/"
-
-# lib PATTERN "WHERE IT MAY BE" WHAT
-lib() {
-	local hit
-	while IFS= read -r hit; do
-		[[ $hit =~ ^($2) ]] || say "$hit: $3 is not for this folder"
-	done < <(grep -nHE "^[[:space:]]*#[[:space:]]*include <($1)" $(files protocol helper server seccomp) /dev/null)
+BEGIN {
+	# the first prefix that fits a file decides what it may include
+	n_may = 0
+	may("protocol/base/", "protocol/base/")
+	may("protocol/", "protocol/")
+	may("seccomp/", "seccomp/ protocol/base/")
+	may("helper/", "helper/ protocol/ seccomp/")
+	may("server/ext4/", "server/ext4/ protocol/base/")
+	may("server/fuse/", "server/fuse/ server/ext4/ protocol/base/ protocol/ioctl.h")
+	may("server/service/", "server/service/ protocol/ seccomp/")
+	may("server/main.c", "server/ protocol/ seccomp/")
+	lib("^fuse", "server/fuse/ server/main.c", "libfuse")
+	lib("^(ext2fs|et|e2p)/", "server/ext4/", "libext2fs")
+	lib("^seccomp.h", "seccomp/", "libseccomp")
+	lib("^systemd/", "server/main.c server/service/ helper/mountd.c", "libsystemd")
+	mains = "server/main.c helper/mount.c helper/umount.c helper/mountd.c"
+	banned = "(^|[^_[:alnum:]>.])(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|strtol|alloca|gets)[ \t]*\\("
 }
-lib 'fuse|fuse3/|fuse_' 'server/fuse/|server/main.c' 'libfuse'
-lib 'ext2fs/|et/|e2p/' 'server/ext4/' 'libext2fs'
-lib 'seccomp.h' 'seccomp/' 'libseccomp'
-lib 'systemd/' 'server/main.c|server/service/|helper/mountd.c' 'libsystemd'
-
-for f in $(files protocol helper server seccomp); do
-	while IFS= read -r hit; do say "$f:$hit: banned function"; done < <(
-		grep -nE '(^|[^_[:alnum:]>.])(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|strtol|alloca|gets)[[:space:]]*\(' "$f" |
-			grep -vE '^[0-9]+:[[:space:]]*(\*|/\*|//)')
-	case $f in server/main.c | helper/mount.c | helper/umount.c | helper/mountd.c) ;;
-	*) while IFS= read -r hit; do say "$f:$hit: exit outside a main file"; done < <(
-		grep -nE '(^|[^_[:alnum:]])exit[[:space:]]*\(' "$f" | grep -vE '^[0-9]+:[[:space:]]*(\*|/\*|//)') ;;
-	esac
-	n=$(wc -l <"$f")
-	[ "$n" -le 800 ] || say "$f:$n: over 800 lines"
-	head -n 1 "$f" | grep -q 'SPDX-License-Identifier: GPL-2.0-or-later' || say "$f:1: no licence line"
-done
-
-# A function over 100 lines says why on the line before its opening brace's signature comment.
-for f in $(files protocol helper server seccomp | grep '\.c$'); do
-	awk -v f="$f" '
-		/^[A-Za-z_].*\)[^;]*$/ || /^[a-z].*,$/ { if (!depth) { sig = $0; sigline = NR } }
-		/^\{/ { start = NR; depth = 1 }
-		/^\}/ { if (depth && NR - start > 101 && !long_ok) {
-				print f ":" sigline ": function of " NR - start - 1 " lines: " sig; bad = 1 }
-			depth = 0; long_ok = 0 }
-		/long function:/ { long_ok = 1 }
-		END { exit bad }' "$f" || bad=1
-done
-exit $bad
+function may(dir, list) { may_dir[++n_may] = dir; may_list[n_may] = list }
+function lib(re, where, what) { lib_re[++n_lib] = re; lib_where[n_lib] = where; lib_what[n_lib] = what }
+FNR == 1 {
+	if (!/SPDX-License-Identifier: GPL-2.0-or-later/)
+		say("no licence line")
+	depth = long_ok = 0
+}
+FNR == 801 { say("over 800 lines") }
+/^[ \t]*#[ \t]*include[ \t]*"/ {
+	split($0, part, "\"")
+	for (i = 1; i <= n_may; i++)
+		if (index(FILENAME, may_dir[i]) == 1) {
+			if (!starts(part[2], may_list[i]))
+				say("may not include \"" part[2] "\"")
+			break
+		}
+}
+/^[ \t]*#[ \t]*include[ \t]*</ {
+	inc = $0
+	sub(/^[^<]*</, "", inc)
+	for (i = 1; i <= n_lib; i++)
+		if (inc ~ lib_re[i] && !starts(FILENAME, lib_where[i]))
+			say(lib_what[i] " is not for this folder")
+}
+$0 ~ banned && !/^[ \t]*(\*|\/\*|\/\/)/ { say("banned function") }
+/(^|[^_[:alnum:]])exit[ \t]*\(/ && !/^[ \t]*(\*|\/\*|\/\/)/ && !starts(FILENAME, mains) {
+	say("exit outside a main file")
+}
+/^[A-Za-z_].*[,)]$/ { signature = $0 }
+/^\{/ { start = FNR; depth = 1 }
+/long function:/ { long_ok = 1 }
+/^\}/ {
+	if (depth && FNR - start > 101 && !long_ok)
+		say("function of " FNR - start - 1 " lines: " signature)
+	depth = long_ok = 0
+}
+END { exit bad }
+'
