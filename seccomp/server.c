@@ -7,7 +7,6 @@
  * calls it, and a line in README.md (a test compares the two).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -38,8 +37,7 @@ static const struct f4_seccomp_rule rules[] = {
 	CALL("read", "requests from /dev/fuse; replies of the helper; timers"),
 	CALL("write", "commands to the helper; log lines; state for the service manager"),
 	CALL("writev", "replies to /dev/fuse: header and data from different places"),
-	CALL("pread64", "blocks of the image"),
-	CALL("pwrite64", "blocks of the image"),
+	CALL("pread64", "blocks of the image around an unaligned one, with direct I/O"),
 	CALL("preadv", "neighbouring blocks of the image into scattered cache buffers"),
 	CALL("pwritev", "neighbouring blocks of the image from scattered cache buffers"),
 	CALL("fdatasync", "flush of the device: journal commits, fsync"),
@@ -50,7 +48,6 @@ static const struct f4_seccomp_rule rules[] = {
 	CALL_IF("ioctl", "discard on a block device", ARG(1, IS, BLKDISCARD)),
 	CALL("close", "descriptors that are done with: the service socket, at the end the image"),
 	CALL2("ppoll", "ppoll_time64", "time limit for the helper's answers"),
-	CALL_IF("fcntl", "libraries look at the access mode of a descriptor", ARG(1, IS, F_GETFL)),
 	CALL_IF("flock", "give the image's lock up: a device's after the mount, a file's at the end",
 		ARG(1, IS, LOCK_UN)),
 
@@ -65,7 +62,6 @@ static const struct f4_seccomp_rule rules[] = {
 
 	/* Threads that exist: they wait, wake and end. */
 	CALL2("futex", "futex_time64", "locks, condition variables, join"),
-	CALL("sched_yield", "spinning waits give way"),
 	CALL2("clock_nanosleep", "clock_nanosleep_time64", "timed waits of background threads"),
 	CALL2("clock_gettime", "clock_gettime64", "time stamps where the vDSO has no clock"),
 	CALL("restart_syscall", "timed waits that a stop and continue broke"),
@@ -75,7 +71,6 @@ static const struct f4_seccomp_rule rules[] = {
 	CALL("exit_group", "the process ends"),
 
 	/* Small things. */
-	CALL("getrandom", "hash seeds and file generations"),
 	CALL("getpid", "abort; the own process in log lines"),
 	CALL("gettid", "abort"),
 	CALL_IF("tgkill", "abort on a failed assertion: signals to the own process only",
@@ -113,6 +108,9 @@ static const struct f4_seccomp_rule rules[] = {
 	BEFORE("statfs", "the old root is really gone"),
 	BEFORE("lseek", "sizes; reading /proc"),
 	BEFORE("close_range", "descriptors that nobody passed on purpose"),
+	BEFORE("fcntl", "kinds of the received descriptors"),
+	BEFORE("getrandom", "start of the allocator"),
+	BEFORE("nanosleep", "waiting for a lock"),
 	BEFORE("dup3", "stdin and stderr get their final targets"),
 	BEFORE("dup2", "stdin and stderr get their final targets"),
 	BEFORE("rt_sigaction", "handler of SIGTERM"),

@@ -305,6 +305,7 @@ static long act_malloc(void)
 	/* descriptors */                                                                        \
 	X("dup", CALL(SYS_dup, 0))                                                               \
 	X("dup3", CALL(SYS_dup3, 0, 20, 0))                                                      \
+	X("getrandom", CALL(SYS_getrandom, scratch, 16, 0))                                      \
 	X("fcntl-dup", CALL(SYS_fcntl, 0, F_DUPFD, 20))                                          \
 	X("fcntl-setfl", CALL(SYS_fcntl, 0, F_SETFL, O_ASYNC))                                   \
 	X("fcntl-setown", CALL(SYS_fcntl, 0, F_SETOWN, 1))                                       \
@@ -345,7 +346,6 @@ static long act_malloc(void)
 	X("may-write", write(memory_fd, "x", 1))                                                 \
 	X("may-malloc", act_malloc())                                                            \
 	X("may-mprotect", mprotect(page, 4096, PROT_READ))                                       \
-	X("may-random", CALL(SYS_getrandom, scratch, 16, 0))                                     \
 	X("may-name", prctl(PR_SET_NAME, "probe"))                                               \
 	X("may-abort", (abort(), 0))
 
