@@ -9,6 +9,7 @@
  */
 #include "server/ext4/file.h"
 
+#include "server/ext4/alloc.h"
 #include "server/ext4/data.h"
 #include "server/ext4/file_priv.h"
 #include "server/ext4/inline.h"
@@ -44,6 +45,7 @@ void f4_file_release(struct f4_inode *inode)
 	f4_inode_wrlock(inode);
 	inode->alloc_goal = 0;
 	f4_inode_unlock(inode);
+	f4_alloc_done(inode->vol, inode->ino);
 }
 
 /* --- symlinks --- */
@@ -107,10 +109,10 @@ int f4_file_readlink(struct f4_inode *inode, char *buf, size_t size, size_t *ret
 	size_t got;
 	int r = 0;
 
-	f4_inode_rdlock(inode);
 	if (!f4_is_lnk(inode))
-		r = -EINVAL;
-	else if (inode->flags & F4_FL_ENCRYPT)
+		return -EINVAL;
+	f4_inode_rdlock(inode);
+	if (inode->flags & F4_FL_ENCRYPT)
 		r = -ENOKEY;
 	else if (inode->size == 0 || inode->size >= inode->vol->block_size)
 		r = f4_corrupt(inode->vol, inode->ino, 0, "symlink size");

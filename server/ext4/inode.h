@@ -74,9 +74,19 @@ struct f4_inode {
 	void *quota;
 };
 
-static inline bool f4_is_dir(const struct f4_inode *i) { return (i->mode & 0170000) == 0040000; }
-static inline bool f4_is_reg(const struct f4_inode *i) { return (i->mode & 0170000) == 0100000; }
-static inline bool f4_is_lnk(const struct f4_inode *i) { return (i->mode & 0170000) == 0120000; }
+/* The type never changes, so it may be asked for without the lock, beside a change of the other bits. */
+static inline uint16_t f4_inode_type(const struct f4_inode *i)
+{
+	return __atomic_load_n(&i->mode, __ATOMIC_RELAXED) & 0170000;
+}
+static inline bool f4_is_dir(const struct f4_inode *i) { return f4_inode_type(i) == 0040000; }
+static inline bool f4_is_reg(const struct f4_inode *i) { return f4_inode_type(i) == 0100000; }
+static inline bool f4_is_lnk(const struct f4_inode *i) { return f4_inode_type(i) == 0120000; }
+/* Lock held exclusive. */
+static inline void f4_inode_set_mode(struct f4_inode *i, uint16_t mode)
+{
+	__atomic_store_n(&i->mode, mode, __ATOMIC_RELAXED);
+}
 static inline bool f4_is_inline(const struct f4_inode *i) { return (i->flags & F4_FL_INLINE_DATA) != 0; }
 /* A symlink whose target is in i_block. */
 bool f4_inode_is_fast_symlink(const struct f4_inode *inode);

@@ -285,12 +285,13 @@ static void encode_times(const struct f4_inode *inode, struct f4_raw_inode *ri)
 static void encode_blocks(struct f4_inode *inode, struct f4_raw_inode *ri)
 {
 	uint64_t n = inode->blocks;
+	bool huge = n >> 48;
 
-	inode->flags &= ~F4_FL_HUGE_FILE;
-	if (n >> 48) {
-		inode->flags |= F4_FL_HUGE_FILE;
+	if (huge)
 		n >>= inode->vol->block_bits - 9;
-	}
+	/* Hardly ever: the flags are also looked at without the lock (f4_file_max_bytes). */
+	if (huge != !!(inode->flags & F4_FL_HUGE_FILE))
+		inode->flags ^= F4_FL_HUGE_FILE;
 	ri->i_blocks_lo = f4_mk_le32((uint32_t)n);
 	/* Without huge_file no file gets that large: f4_volume.max_file_bytes_*. */
 	if (f4_has_ro_compat(inode->vol, F4_RO_COMPAT_HUGE_FILE))

@@ -288,7 +288,8 @@ static int change_once(struct f4_inode *inode, const struct f4_xattr_change *c, 
 		r = f4_xattr_apply(&h, inode, c, dropped);
 		if (r == 0) {
 			if (mode)
-				inode->mode = (uint16_t)((inode->mode & ~0777u) | (*mode & 0777u));
+				f4_inode_set_mode(inode, (uint16_t)((inode->mode & ~0777u) |
+								      (*mode & 0777u)));
 			f4_inode_touch(inode, F4_TOUCH_C);
 			r = f4_inode_store(&h, inode);
 		}
