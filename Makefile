@@ -119,7 +119,8 @@ helper_main := $(wildcard helper/mount.c helper/umount.c helper/mountd.c)
 helper_src := $(filter-out $(helper_main),$(wildcard helper/*.c))
 unit_src   := $(wildcard tests/unit/test_*.c)
 unit_lib   := $(filter-out $(unit_src),$(wildcard tests/unit/*.c tests/lib/*.c))
-tool_src   := $(wildcard tests/tools/*.c tests/crash/*.c tests/platform/*.c \
+crash_src  := $(wildcard tests/crash/*.c)
+tool_src   := $(wildcard tests/tools/*.c tests/platform/*.c \
 	tests/bench/*.c tests/fuzz/*.c)
 
 obj = $(patsubst %.c,$(O)/%.o,$(1))
@@ -180,7 +181,10 @@ $(UNIT_PROGS) $(TOOL_PROGS): $(O)/%: $(O)/%.o $(test_libs)
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 
 # --- targets --------------------------------------------------------------------------------
-tests: $(UNIT_PROGS) $(TOOL_PROGS) ## build the unit tests and the test tools
+$(O)/tests/crash/crashlab: $(call obj,$(crash_src)) $(test_libs)
+	$(Q)$(subst @printf,printf,$(call link,$(FUSE_LIBS) $(CORE_LIBS) $(SEAL_LIBS) $(HELPER_LIBS) -lsystemd))
+
+tests: $(UNIT_PROGS) $(TOOL_PROGS) $(O)/tests/crash/crashlab ## build the unit tests and the test tools
 
 deps: ## install what the build and the tests need, where it is missing
 	$(Q)tests/lib/deps.sh

@@ -67,6 +67,9 @@ static int write_journalled(struct f4_handle *h, struct f4_inode *inode, uint64_
 		at += n;
 		len -= n;
 	}
+	/* fdatasync has to wait for the content, which is in this transaction. */
+	atomic_store(&inode->datasync_tid, h->tid);
+	atomic_store(&inode->sync_tid, h->tid);
 	return 0;
 }
 

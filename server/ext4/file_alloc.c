@@ -128,10 +128,9 @@ static int remove_blocks(struct f4_inode *inode, uint32_t at, uint32_t end)
 		r = f4_map_remove(&h, inode, at, end, &left);
 		r = f4_file_finish(&h, inode, r);
 		if (r == -ENOSPC && f4_alloc_should_retry(inode->vol, attempt++))
-			r = 0;
-		else if (!r && left == at)
-			return 0;
-		end = left;
+			r = 0; /* the same range again: what is done already is holes */
+		else
+			end = left;
 	}
 	return r;
 }

@@ -25,6 +25,7 @@ struct sim {
 	struct f4_sim_event *events; /* owned */
 	size_t n_events, max_events;
 	uint64_t counts[6]; /* by bit of enum f4_sim_op */
+	uint64_t atomic_pos, atomic_len;
 	uint32_t fail_ops;
 	uint64_t fail_in; /* operations until the failure; 0: none is set */
 	int fail_error;
@@ -194,30 +195,39 @@ static int sim_readv(struct f4_disk *d, const struct iovec *iov, int n, uint64_t
 	return r;
 }
 
+/*
+ * A device writes whole sectors: what is around the caller's bytes in the first and the last one is
+ * as it was when the write was made, and goes with it.
+ */
 static int write_op(struct f4_disk *d, const struct iovec *iov, int n, uint64_t pos,
 		    enum f4_sim_op op)
 {
 	struct sim *s = to_sim(d);
 	struct f4_sim_event *e;
-	size_t len = 0, at = 0;
+	uint64_t start = pos / F4_SIM_SECTOR * F4_SIM_SECTOR;
+	size_t len = 0, at = (size_t)(pos - start), whole;
 	uint8_t *flat;
 	int r;
 
 	for (int i = 0; i < n; i++)
 		len += iov[i].iov_len;
-	flat = must(malloc(len));
+	whole = (at + len + F4_SIM_SECTOR - 1) / F4_SIM_SECTOR * F4_SIM_SECTOR;
+	if (start + whole > d->size_bytes)
+		whole = (size_t)(d->size_bytes - start);
+	flat = must(malloc(whole));
+	pthread_mutex_lock(&s->lock);
+	get_bytes(s, flat, start, whole);
 	for (int i = 0; i < n; i++) {
 		memcpy(flat + at, iov[i].iov_base, iov[i].iov_len);
 		at += iov[i].iov_len;
 	}
-	pthread_mutex_lock(&s->lock);
 	r = count_op(s, op);
 	if (r < 0) {
-		len = len / 2 / F4_SIM_SECTOR * F4_SIM_SECTOR;
+		whole = whole / 2 / F4_SIM_SECTOR * F4_SIM_SECTOR;
 		op = F4_SIM_WRITE; /* a failed FUA promises nothing */
 	}
-	put_bytes(s, flat, pos, len);
-	e = len > 0 ? add_event(s, op, pos, len) : NULL;
+	put_bytes(s, flat, start, whole);
+	e = whole > 0 ? add_event(s, op, start, whole) : NULL;
 	if (e)
 		e->data = flat;
 	else
@@ -377,6 +387,65 @@ struct f4_disk *f4_sim_clone(struct f4_disk *d)
 	return c;
 }
 
+struct borrowed {
+	struct f4_disk disk;
+	struct f4_disk *to; /* borrowed */
+};
+
+static struct f4_disk *lender(struct f4_disk *d)
+{
+	return f4_container_of(d, struct borrowed, disk)->to;
+}
+
+static int borrow_readv(struct f4_disk *d, const struct iovec *iov, int n, uint64_t pos)
+{
+	return sim_readv(lender(d), iov, n, pos);
+}
+
+static int borrow_writev(struct f4_disk *d, const struct iovec *iov, int n, uint64_t pos)
+{
+	return sim_writev(lender(d), iov, n, pos);
+}
+
+static int borrow_writev_fua(struct f4_disk *d, const struct iovec *iov, int n, uint64_t pos)
+{
+	return sim_writev_fua(lender(d), iov, n, pos);
+}
+
+static int borrow_flush(struct f4_disk *d)
+{
+	return sim_flush(lender(d));
+}
+
+static int borrow_discard(struct f4_disk *d, uint64_t pos, uint64_t len)
+{
+	return sim_discard(lender(d), pos, len);
+}
+
+static void borrow_destroy(struct f4_disk *d)
+{
+	free(f4_container_of(d, struct borrowed, disk));
+}
+
+static const struct f4_disk_ops borrow_ops = {
+	.readv = borrow_readv,
+	.writev = borrow_writev,
+	.flush = borrow_flush,
+	.writev_fua = borrow_writev_fua,
+	.discard = borrow_discard,
+	.destroy = borrow_destroy,
+};
+
+struct f4_disk *f4_sim_borrow(struct f4_disk *d)
+{
+	struct borrowed *b = must(calloc(1, sizeof(*b)));
+
+	b->disk = *d;
+	b->disk.ops = &borrow_ops;
+	b->to = d;
+	return &b->disk;
+}
+
 bool f4_sim_same(struct f4_disk *a, struct f4_disk *b, uint64_t pos, uint64_t len)
 {
 	uint8_t x[PAGE], y[PAGE];
@@ -424,6 +493,34 @@ const struct f4_sim_event *f4_sim_events(struct f4_disk *d, size_t *ret_n)
 	return to_sim(d)->events;
 }
 
+void f4_sim_delay(struct f4_disk *d, bool (*late)(void *arg, uint64_t pos), void *arg)
+{
+	struct sim *s = to_sim(d);
+	struct f4_sim_event *to = must(malloc((s->n_events + 1) * sizeof(*to)));
+	struct f4_sim_event *held = must(malloc((s->n_events + 1) * sizeof(*held)));
+	size_t n = 0, n_held = 0;
+
+	for (size_t i = 0; i < s->n_events; i++) {
+		const struct f4_sim_event *e = &s->events[i];
+
+		if (e->op == F4_SIM_WRITE && late(arg, e->pos)) {
+			held[n_held++] = *e;
+			continue;
+		}
+		to[n++] = *e;
+		if (e->op != F4_SIM_FUA)
+			continue;
+		memcpy(&to[n], held, n_held * sizeof(*held));
+		n += n_held;
+		n_held = 0;
+	}
+	memcpy(&to[n], held, n_held * sizeof(*held));
+	free(held);
+	free(s->events);
+	s->events = to;
+	s->max_events = s->n_events + 1;
+}
+
 struct f4_sim_walk *f4_sim_walk_new(struct f4_disk *d)
 {
 	struct f4_sim_walk *w = must(calloc(1, sizeof(*w)));
@@ -459,12 +556,23 @@ static uint64_t next_random(uint64_t *state)
 	return x ^ (x >> 31);
 }
 
-static void apply_torn(struct sim *to, const struct f4_sim_event *e, uint64_t *rnd)
+void f4_sim_atomic(struct f4_disk *d, uint64_t pos, uint64_t len)
 {
+	to_sim(d)->atomic_pos = pos;
+	to_sim(d)->atomic_len = len;
+}
+
+static void apply_torn(struct sim *to, const struct sim *from, const struct f4_sim_event *e,
+		       uint64_t *rnd)
+{
+	bool together = next_random(rnd) & 1;
+
 	for (uint32_t at = 0; at < e->len; at += F4_SIM_SECTOR) {
 		uint32_t n = e->len - at < F4_SIM_SECTOR ? e->len - at : F4_SIM_SECTOR;
+		bool in = e->pos + at >= from->atomic_pos &&
+			  e->pos + at - from->atomic_pos < from->atomic_len;
 
-		if (next_random(rnd) & 1)
+		if (in ? together : (next_random(rnd) & 1))
 			put_bytes(to, e->data + at, e->pos + at, n);
 	}
 }
@@ -504,7 +612,7 @@ struct f4_disk *f4_sim_crash(struct f4_sim_walk *w, size_t upto, enum f4_sim_cra
 		if (!e->data)
 			continue;
 		if (cut || (how == F4_SIM_TORN && (e->op == F4_SIM_WRITE)))
-			apply_torn(to_sim(d), e, &rnd);
+			apply_torn(to_sim(d), s, e, &rnd);
 		else if (how == F4_SIM_ALL || how == F4_SIM_TORN_LAST || e->op == F4_SIM_FUA ||
 			 (how == F4_SIM_SUBSET && (next_random(&rnd) & 1)))
 			apply(to_sim(d), e);

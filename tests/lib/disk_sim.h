@@ -47,6 +47,9 @@ int f4_sim_store(struct f4_disk *d, const char *path);
 /* f4_sim_clone - a child with the same content (see above); nothing recorded, nothing failing. */
 struct f4_disk *f4_sim_clone(struct f4_disk *d);
 
+/* f4_sim_borrow - a disk that passes everything to @d; freeing it leaves @d alone. For who frees his disk. */
+struct f4_disk *f4_sim_borrow(struct f4_disk *d);
+
 /* f4_sim_same - do [@pos, @pos + @len) of both have the same content? */
 bool f4_sim_same(struct f4_disk *a, struct f4_disk *b, uint64_t pos, uint64_t len);
 
@@ -61,6 +64,12 @@ void f4_sim_record(struct f4_disk *d);
 void f4_sim_mark(struct f4_disk *d, uint32_t tag);
 const struct f4_sim_event *f4_sim_events(struct f4_disk *d, size_t *ret_n);
 
+/*
+ * f4_sim_delay - a fault: in the recording, let each plain write for which @late says so happen only
+ * after the FUA write that follows it (file data written after its commit).
+ */
+void f4_sim_delay(struct f4_disk *d, bool (*late)(void *arg, uint64_t pos), void *arg);
+
 /* --- crash states --- */
 
 enum f4_sim_crash {
@@ -70,6 +79,12 @@ enum f4_sim_crash {
 	F4_SIM_TORN,   /* each sector on its own, by seed */
 	F4_SIM_TORN_LAST, /* all, but of the last write only some sectors */
 };
+
+/*
+ * f4_sim_atomic - the sectors of [@pos, @pos + @len) reach the medium together or not at all, also in
+ * torn writes. Set before f4_sim_walk_new.
+ */
+void f4_sim_atomic(struct f4_disk *d, uint64_t pos, uint64_t len);
 
 /* A walk over the events, so that states in rising order are cheap. Holds the durable content. */
 struct f4_sim_walk;
