@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ struct child {
 struct broker {
 	int listen_fd;
 	const struct f4_policy *policy;
+	const struct f4_seccomp_built *filter;
 	struct f4_quota quota;
 	struct child child[CHILDREN_MAX];
 	size_t n_children;
@@ -124,23 +126,43 @@ static bool is_late(int pidfd, struct f4_request_gate *gate)
 }
 
 /*
+ * Fork into a pid namespace: what the child leaves behind ends with it. Return: as fork(2).
+ */
+static pid_t fork_apart(void)
+{
+	int alive[2]; /* kept open by this process for as long as it is there */
+	pid_t pid;
+	char byte;
+
+	if (pipe2(alive, O_CLOEXEC | O_NONBLOCK) < 0 || unshare(CLONE_NEWPID) < 0)
+		return -1;
+	pid = fork();
+	if (pid != 0)
+		return pid;
+	(void)close(alive[1]);
+	/* getppid(2) is 0 across namespaces, so it can't tell whether the parent is gone already. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || read(alive[0], &byte, 1) >= 0)
+		_exit(1);
+	(void)close(alive[0]);
+	return 0;
+}
+
+/*
  * Run the request in a child of its own and see that it ends. One that can't be killed, since it
  * waits in the kernel for a filesystem of the peer's, is waited for: it goes on counting as the
  * peer's.
  */
-static void supervise(int fd, const struct f4_policy *policy)
+static void supervise(int fd, const struct broker *b)
 {
-	pid_t self = getpid(), pid;
 	struct f4_request_gate *gate;
 	bool late = false;
 	int pidfd;
+	pid_t pid;
 
 	gate = mmap(NULL, sizeof(*gate), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid = gate == MAP_FAILED ? -1 : fork();
-	if (pid == 0) {
-		end_with(self);
-		_exit(f4_request_serve(fd, policy, gate) == 0 ? 0 : 1);
-	}
+	pid = gate == MAP_FAILED ? -1 : fork_apart();
+	if (pid == 0)
+		_exit(f4_request_serve(fd, b->policy, b->filter, gate) == 0 ? 0 : 1);
 	if (pid < 0) {
 		refuse(fd, F4_RULE_KERNEL, ENOMEM, "the broker has no room for a process");
 		return;
@@ -293,7 +315,7 @@ static void take_in(struct broker *b, int fd)
 	} else {
 		pid = hand_over(&conn, 1);
 		if (pid == 0) {
-			supervise(fd, b->policy);
+			supervise(fd, b);
 			_exit(0);
 		}
 		if (pid > 0) {
@@ -375,7 +397,8 @@ static void set_signals(sigset_t *ret_wait_mask)
 	sigemptyset(ret_wait_mask);
 }
 
-int f4_accept_run(int listen_fd, const struct f4_policy *policy, int idle_ms)
+int f4_accept_run(int listen_fd, const struct f4_policy *policy,
+		  const struct f4_seccomp_built *filter, int idle_ms)
 {
 	static struct broker b; /* too large for a stack */
 	sigset_t mask;
@@ -383,6 +406,7 @@ int f4_accept_run(int listen_fd, const struct f4_policy *policy, int idle_ms)
 
 	b.listen_fd = listen_fd;
 	b.policy = policy;
+	b.filter = filter;
 	if (flags < 0 || fcntl(listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	set_signals(&mask);

@@ -3,8 +3,8 @@
  * The broker's main process: it accepts, counts by user, forks, and does nothing else.
  *
  *   main process ── forks ──► supervisor ── forks ──► server of the request (request.c)
- *                             waits 5 s, then         is alone with the peer's packet
- *                             kills and answers
+ *                             waits 5 s, then         is alone with the peer's packet,
+ *                             kills and answers       in a pid namespace, which ends with it
  *
  * The main process never reads a byte from a peer and never has a peer's descriptor. It doesn't even
  * close a connection that might have something in it: with the last copy of a socket go the
@@ -19,6 +19,7 @@
 #define F4_HELPER_ACCEPT_H
 
 #include "helper/policy.h"
+#include "seccomp/filter.h"
 
 /* Limits on one request. */
 #define F4_ACCEPT_DEADLINE_MS 5000
@@ -31,10 +32,12 @@
 /*
  * f4_accept_run - serve connections.
  * @listen_fd: borrowed: a listening socket; made non-blocking
+ * @filter:    borrowed: of f4_seccomp_request
  * @idle_ms:   return after so long without a request, or F4_ACCEPT_NEVER
  * Return: 0: idle for so long, or told to end by SIGTERM or SIGINT; -errno of the socket.
  * Context: once a process; takes over SIGCHLD, SIGTERM, SIGINT, SIGPIPE.
  */
-int f4_accept_run(int listen_fd, const struct f4_policy *policy, int idle_ms);
+int f4_accept_run(int listen_fd, const struct f4_policy *policy,
+		  const struct f4_seccomp_built *filter, int idle_ms);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "helper/child.h"
 #include "protocol/base/cleanup.h"
+#include "protocol/base/kernel.h"
 #include "protocol/base/log.h"
 #include "protocol/base/str.h"
 
@@ -26,6 +27,7 @@
 
 struct config {
 	int fd; /* from fsopen(2) */
+	bool only_new;
 	struct f4_fail *f;
 };
 
@@ -152,6 +154,12 @@ static int call_create(void *arg)
 {
 	const struct config *c = arg;
 
+	if (c->only_new) {
+		if (fsconfig(c->fd, F4_FSCONFIG_CMD_CREATE_EXCL, NULL, NULL, 0) == 0)
+			return 0;
+		if (errno != EOPNOTSUPP)
+			return errno;
+	}
 	return fsconfig(c->fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ? errno : 0;
 }
 
@@ -191,7 +199,7 @@ int f4_attach_create(struct f4_attach *a, const struct f4_attach_request *r,
 		     const sigset_t *wait_mask, struct f4_fail *f)
 {
 	f4_auto_fd fd = fsopen(r->fuseblk ? "fuseblk" : "fuse", FSOPEN_CLOEXEC);
-	struct config c = { .fd = fd, .f = f };
+	struct config c = { .fd = fd, .only_new = r->only_new, .f = f };
 	char words[300];
 	int rc;
 

@@ -46,6 +46,7 @@ struct f4_attach_request {
 	uint32_t max_read;   /* bytes; 0: not set */
 	uint32_t block_size; /* bytes, fuseblk only; 0: not set */
 	const struct f4_opts *opts; /* borrowed: LSM contexts */
+	bool only_new; /* not a filesystem that exists already; with kernels before 6.6 up to the caller */
 };
 
 struct f4_attach {

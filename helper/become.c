@@ -7,7 +7,6 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -60,11 +59,11 @@ static bool is_peer(const struct f4_peer *peer)
 }
 
 /*
- * The order matters. Who may signal a process goes by its real and saved ids; the effective id is
- * switched first, which resets the parent-death signal and dumpability, then these are set, and only
- * then the others follow, which leaves them alone.
+ * The order matters. The effective id is switched first, which makes the process as dumpable as
+ * fs.suid_dumpable says; that is put right, and only then the real and saved ids follow, by which
+ * it goes who may trace a process: they leave dumpability alone.
  */
-static bool become(const struct f4_peer *peer, enum f4_become_caps caps, pid_t parent)
+static bool become(const struct f4_peer *peer, enum f4_become_caps caps)
 {
 	uint32_t keep = caps == F4_BECOME_MAY_UNMOUNT ? SYS_ADMIN_BIT : 0;
 
@@ -72,8 +71,7 @@ static bool become(const struct f4_peer *peer, enum f4_become_caps caps, pid_t p
 	    setgroups(peer->ngroups, peer->groups) < 0 ||
 	    setresgid(peer->gid, peer->gid, peer->gid) < 0 ||
 	    setresuid((uid_t)-1, peer->uid, (uid_t)-1) < 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || /* whatever fs.suid_dumpable made of it */
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 	    setresuid(peer->uid, (uid_t)-1, peer->uid) < 0)
 		return false;
 	return set_caps(keep) && has_caps(keep) && is_peer(peer) &&
@@ -83,11 +81,11 @@ static bool become(const struct f4_peer *peer, enum f4_become_caps caps, pid_t p
 int f4_become_run(const struct f4_peer *peer, enum f4_become_caps caps,
 		  void (*call)(void *arg, void *result), void *arg, void *result, size_t size)
 {
-	pid_t parent = getpid(), pid;
 	f4_auto_fd out = -1;
 	f4_auto_fd in = -1;
 	int ends[2], r;
 	size_t got = 0;
+	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
@@ -97,7 +95,7 @@ int f4_become_run(const struct f4_peer *peer, enum f4_become_caps caps,
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		if (!become(peer, caps, parent))
+		if (!become(peer, caps))
 			_exit(1);
 		call(arg, result);
 		_exit(f4_fd_write_all(out, result, size) == 0 ? 0 : 1);

@@ -8,8 +8,9 @@
  * real, effective and saved ids are the peer's. The switch is never undone.
  *
  * The peer can send signals to such a process, and thereby spoil its own request; it can't trace it
- * (not dumpable) and so can't make it say anything. It ends with its parent: PR_SET_PDEATHSIG is
- * set before the peer could stop it.
+ * (not dumpable) and so can't make it say anything. This program can't signal it any more, as it has
+ * no CAP_KILL; not even PR_SET_PDEATHSIG reaches it. So its parent is the first process of a pid
+ * namespace, and whatever is in there ends with that, whoever it is and whatever it waits for.
  */
 #ifndef F4_HELPER_BECOME_H
 #define F4_HELPER_BECOME_H
@@ -32,7 +33,8 @@ enum f4_become_caps {
  * @result: @size bytes; at most PIPE_BUF; contents are passed to @call
  * Return: 0; -EPROTO when the child ended without a result (also: could not become the peer);
  * -errno of pipe2(2), fork(2), read(2).
- * Context: waits for the child without limit: the caller is itself killed at a deadline.
+ * Context: the first process of a pid namespace. Waits for the child without limit: the caller is
+ * itself killed at a deadline.
  */
 int f4_become_run(const struct f4_peer *peer, enum f4_become_caps caps,
 		  void (*call)(void *arg, void *result), void *arg, void *result, size_t size);

@@ -256,6 +256,7 @@ static bool has_all_ids(void)
 
 static int run(struct mountd *d, int argc, char *argv[], struct f4_fail *f)
 {
+	struct f4_seccomp_built filter f4_cleanup(f4_seccomp_built_done) = { 0 };
 	f4_auto_fd fd = -1;
 	const char *what;
 	bool given = false;
@@ -274,11 +275,14 @@ static int run(struct mountd *d, int argc, char *argv[], struct f4_fail *f)
 	d->policy.all_ids = has_all_ids();
 	if (chdir("/") < 0)
 		return f4_fail(f, F4_EXIT_SYSTEM, errno, "/");
+	r = f4_seccomp_build(&f4_seccomp_request, &filter);
+	if (r < 0)
+		return f4_fail(f, F4_EXIT_SYSTEM, -r, "the filter of system calls");
 	(void)sd_notify(1, "READY=1"); /* now: the notify socket is out of reach behind the seal */
 	r = f4_seal_broker(fd, &what);
 	if (r < 0)
 		return f4_fail(f, F4_EXIT_SYSTEM, -r, "the seal: %s", what);
-	r = f4_accept_run(fd, &d->policy, d->idle_ms);
+	r = f4_accept_run(fd, &d->policy, &filter, d->idle_ms);
 	return r < 0 ? f4_fail(f, F4_EXIT_SYSTEM, -r, "the listening socket") : 0;
 }
 

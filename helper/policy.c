@@ -115,8 +115,8 @@ bool f4_policy_place(const struct f4_place *place, uid_t uid, struct f4_verdict 
 				 (unsigned long long)place->fs_type);
 	if (!place->in_table)
 		return f4_refuse(v, F4_RULE_NAMESPACE, EINVAL,
-				 "the mount point is in another mount namespace: there, a user "
-				 "namespace lets its root mount (unshare -Urm)");
+				 "the mount point is in another mount namespace, or its mount is gone "
+				 "(in a namespace of one's own, mount as its root: unshare -Urm)");
 	if (S_ISDIR(place->mode) && (place->mode & S_ISVTX) && place->owner != uid)
 		return f4_refuse(v, F4_RULE_STICKY, EPERM,
 				 "the mount point is a sticky directory of somebody else's; mount on "

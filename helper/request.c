@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,6 @@
 #include "protocol/base/fd.h"
 #include "protocol/base/log.h"
 #include "protocol/chan.h"
-#include "seccomp/filter.h"
 
 /* Linux 5.8; in the headers since glibc 2.37. Source: include/uapi/linux/stat.h. */
 #ifndef STATX_MNT_ID
@@ -36,6 +36,7 @@ enum { FD_FUSE = 0, FD_PLACE = 1, FD_SOURCE = 2, FD_DIR = 0 };
 
 struct request {
 	struct f4_policy policy;
+	const struct f4_seccomp_built *filter; /* borrowed */
 	struct f4_request_gate *gate; /* borrowed */
 	struct f4_peer peer;
 	int table_fd; /* owned: /proc/self/mountinfo */
@@ -141,6 +142,19 @@ static void look(void *arg, void *result)
 	(void)mount_id(fd, &l->source_mount, NULL);
 }
 
+/*
+ * Is /dev/fuse unused? Mounting one that is in use would show the same filesystem, with the options
+ * and the owner that it got elsewhere, once more. It reports an error to poll(2) as long as it has no
+ * connection; CREATE_EXCL, where the kernel has that, settles what happens after this look.
+ */
+static bool is_unused(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN | POLLOUT };
+	struct timespec now = { 0, 0 };
+
+	return ppoll(&p, 1, &now, NULL) == 1 && (p.revents & POLLERR);
+}
+
 /* --- attach -------------------------------------------------------------------------------- */
 
 static uint32_t ms_flags(uint32_t flags)
@@ -167,8 +181,8 @@ static uint32_t ms_flags(uint32_t flags)
 /* The kernel's refusals that mean something which our rules have a name for. */
 static bool create_failed(struct request *q, const struct f4_fail *f)
 {
-	if (f->error == EINVAL)
-		return f4_refuse(&q->verdict, F4_RULE_FUSE_FD, EINVAL,
+	if (f->error == EINVAL || f->error == EBUSY)
+		return f4_refuse(&q->verdict, F4_RULE_FUSE_FD, f->error,
 				 "the FUSE device is mounted already, or was opened in another user "
 				 "namespace");
 	return f4_refuse(&q->verdict, F4_RULE_KERNEL, f->error, "%s", f->text);
@@ -203,6 +217,7 @@ static bool make_mount(struct request *q, const struct look *l, const char *sour
 		.default_permissions = q->m.attach.flags & F4_ATTACH_DEFAULT_PERMISSIONS,
 		.max_read = q->m.attach.max_read,
 		.opts = &none,
+		.only_new = true,
 	};
 
 	f4_opts_init(&none);
@@ -226,6 +241,9 @@ static bool attach(struct request *q)
 	if (r != 0)
 		return f4_refuse(&q->verdict, F4_RULE_FUSE_FD, EINVAL,
 				 "the first descriptor is not /dev/fuse, opened for reading and writing");
+	if (!is_unused(q->fds.fd[FD_FUSE]))
+		return f4_refuse(&q->verdict, F4_RULE_FUSE_FD, EBUSY,
+				 "the FUSE device is mounted already");
 	if (!f4_policy_options(&q->policy, q->m.attach.flags, &q->verdict))
 		return false;
 	r = f4_become_run(&q->peer, F4_BECOME_PLAIN, look, q, &l, sizeof(l));
@@ -354,20 +372,18 @@ static bool unmount_failed(struct request *q, int r)
 }
 
 /*
- * In two steps, so that nothing stacked on the mount in between can be hit instead: the first
- * MNT_EXPIRE marks what is topmost, which is EAGAIN; if the table then still shows the peer's mount
- * with nothing on it, that is what was marked. The second one takes only what is marked. Whoever
- * uses the mount in between takes the mark off: again, then.
+ * In two steps, so that nothing stacked on the mount in between can be hit instead. MNT_EXPIRE takes
+ * only what is marked, and marks what is not, which is EAGAIN. A look at the table before each call
+ * but the first shows the peer's mount with nothing on it: then no other mount that is there has a
+ * mark of ours, and one that comes after the look has none either. Whoever uses the mount in between
+ * takes the mark off: again, then.
  */
 static bool unmount_idle(struct request *q, const struct f4_mount *mount)
 {
 	struct f4_mount before = *mount;
-	int r = -EAGAIN;
+	int r = run_unmount(q, MNT_EXPIRE);
 
 	for (int i = 0; i < EXPIRES && r == -EAGAIN; i++) {
-		r = run_unmount(q, MNT_EXPIRE);
-		if (r != -EAGAIN)
-			break;
 		if (!still_own(q, &before))
 			return false;
 		r = run_unmount(q, MNT_EXPIRE);
@@ -416,11 +432,9 @@ static int answer(struct f4_chan *ch, const struct f4_verdict *v)
 static void log_request(const struct request *q, const char *what)
 {
 	if (q->verdict.rule == F4_RULE_NONE)
-		f4_info("%s for user %u (process %d)", what, (unsigned int)q->peer.uid,
-			(int)q->peer.pid);
+		f4_info("%s for user %u", what, (unsigned int)q->peer.uid);
 	else
-		f4_notice("%s for user %u (process %d) refused: %s: %s", what,
-			  (unsigned int)q->peer.uid, (int)q->peer.pid,
+		f4_notice("%s for user %u refused: %s: %s", what, (unsigned int)q->peer.uid,
 			  f4_rule_name(q->verdict.rule), q->verdict.text);
 }
 
@@ -438,7 +452,7 @@ static int prepare(struct request *q, int fd)
 		r = f4_peer_get(q->ch.fd, &q->peer);
 	if (r < 0)
 		return r;
-	return f4_seccomp_install(&f4_seccomp_request);
+	return f4_seccomp_install_built(q->filter);
 }
 
 static int receive(struct request *q)
@@ -455,10 +469,12 @@ static int receive(struct request *q)
 	return 0;
 }
 
-int f4_request_serve(int fd, const struct f4_policy *policy, struct f4_request_gate *gate)
+int f4_request_serve(int fd, const struct f4_policy *policy,
+		     const struct f4_seccomp_built *filter, struct f4_request_gate *gate)
 {
 	struct request q = {
 		.policy = *policy,
+		.filter = filter,
 		.gate = gate,
 		.table_fd = -1,
 		.ch = F4_CHAN_INIT,

@@ -8,13 +8,19 @@
 #include "seccomp/filter.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "protocol/base/cleanup.h"
+#include "protocol/base/fd.h"
 
 #ifdef F4_SANITIZED
 #define SANITIZED true
@@ -93,9 +99,9 @@ static int add_rule(scmp_filter_ctx ctx, const struct f4_seccomp_rule *rule)
 	return nr >= 0 ? add_call(ctx, rule, nr) : 0;
 }
 
-int f4_seccomp_install(const struct f4_seccomp_policy *policy)
+/* build - *@ret_ctx is owned by the caller, also on failure. */
+static int build(const struct f4_seccomp_policy *policy, scmp_filter_ctx *ret_ctx)
 {
-	f4_cleanup(release_p) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	static const struct {
 		enum scmp_filter_attr attr;
 		uint32_t value;
@@ -109,23 +115,75 @@ int f4_seccomp_install(const struct f4_seccomp_policy *policy)
 	};
 	int r;
 
-	if (!ctx)
+	*ret_ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	if (!*ret_ctx)
 		return -ENOMEM;
 	for (size_t i = 0; i < F4_ARRAY_LEN(attrs); i++) {
-		r = seccomp_attr_set(ctx, attrs[i].attr, attrs[i].value);
+		r = seccomp_attr_set(*ret_ctx, attrs[i].attr, attrs[i].value);
 		if (r < 0)
 			return r;
 	}
 	for (size_t i = 0; i < policy->n_rules; i++) {
 		if (!is_in_filter(&policy->rules[i], SANITIZED))
 			continue;
-		r = add_rule(ctx, &policy->rules[i]);
+		r = add_rule(*ret_ctx, &policy->rules[i]);
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+int f4_seccomp_install(const struct f4_seccomp_policy *policy)
+{
+	f4_cleanup(release_p) scmp_filter_ctx ctx = NULL;
+	int r = build(policy, &ctx);
+
+	if (r < 0)
+		return r;
 	r = seccomp_load(ctx);
 	/* A positive code of TSYNC names the thread that could not be confined. */
 	return r > 0 ? -ESRCH : r;
+}
+
+int f4_seccomp_build(const struct f4_seccomp_policy *policy, struct f4_seccomp_built *ret)
+{
+	f4_cleanup(release_p) scmp_filter_ctx ctx = NULL;
+	f4_auto_free char *text = NULL;
+	f4_auto_fd fd = -1;
+	size_t len = 0;
+	int r = build(policy, &ctx);
+
+	if (r < 0)
+		return r;
+	fd = memfd_create("seccomp", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = seccomp_export_bpf(ctx, fd);
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return -errno;
+	r = f4_fd_slurp(fd, BPF_MAXINSNS * sizeof(struct sock_filter), &text, &len);
+	if (r < 0)
+		return r;
+	ret->len = (unsigned short)(len / sizeof(struct sock_filter));
+	ret->program = f4_take_ptr(text);
+	return 0;
+}
+
+int f4_seccomp_install_built(const struct f4_seccomp_built *built)
+{
+	const struct sock_fprog prog = { .len = built->len, .filter = built->program };
+
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, &prog) < 0 ?
+		       -errno :
+		       0;
+}
+
+void f4_seccomp_built_done(struct f4_seccomp_built *built)
+{
+	free(f4_take_ptr(built->program));
+	built->len = 0;
 }
 
 /* Has an earlier row of the same kind the same name? */

@@ -57,9 +57,6 @@
 		ARG(0, HAS_NONE, NO_FORK)),                                                       \
 	FAIL("clone3", ENOSYS, "its flags can't be seen; the C library then calls clone"),        \
 	CALL2("wait4", "waitpid", "ends of the own children"),                                    \
-	CALL("getpid", "proof that the parent is still there"),                                   \
-	CALL("getppid", "proof that the parent is still there"),                                  \
-	CALL_IF("prctl", "end with the parent", ARG(0, IS, PR_SET_PDEATHSIG)),                    \
 	CALL_IF("prctl", "the one capability for umount2, across the change of identity",         \
 		ARG(0, IS, PR_SET_KEEPCAPS)),                                                     \
 	CALL_IF("prctl", "not to be traced by the peer", ARG(0, IS, PR_SET_DUMPABLE)),            \
@@ -82,8 +79,6 @@
 	CALL("rseq", "start of a process by the C library"),                                      \
 	CALL("rt_sigprocmask", "signals are let in while waiting only"),                          \
 	CALL("rt_sigreturn", "return from a handler"),                                            \
-	CALL("gettid", "abort"),                                                                  \
-	CALL_IF("tgkill", "abort on a failed assertion", ARG(0, SELF, 0)),                        \
 	CALL("exit_group", "the process ends"),                                                   \
 	/* The instruments of a test build. */                                                    \
 	SANITIZER("sigaltstack", "signal stacks"),                                                \
@@ -125,16 +120,19 @@ static const struct f4_seccomp_rule main_rules[] = {
 	REQUEST,
 
 	CALL2("accept4", "accept", "connections"),
+	CALL("gettid", "abort"),
+	CALL_IF("tgkill", "abort on a failed assertion", ARG(0, SELF, 0)),
+	CALL("getpid", "proof that the parent is still there"),
+	CALL("getppid", "proof that the parent is still there"),
+	CALL_IF("prctl", "end with the parent", ARG(0, IS, PR_SET_PDEATHSIG)),
 	CALL("openat", "fuse.conf and the mount table, for each request"),
 	CALL("pidfd_open", "waiting for a request's process under a deadline"),
+	CALL_IF("unshare", "the pid namespace that a request's processes end with",
+		ARG(0, IS, CLONE_NEWPID)),
 	CALL_IF("kill", "ending it", ARG(1, IS, SIGKILL)),
 	CALL("close_range", "what is not for a child"),
 	CALL("seccomp", "the filter of a request's process"),
-	CALL_IF("prctl", "the same", ARG(0, IS, PR_SET_NO_NEW_PRIVS)),
-	CALL_IF("prctl", "the same", ARG(0, IS, PR_SET_SECCOMP)),
-	CALL_IF("prctl", "the same", ARG(0, IS, PR_GET_SECCOMP)),
-	{ .call = "rt_sigaction", .use = SEALED, .reason = "handlers of the main process" },
-	FAIL("uname", EACCES, "the seccomp library looks for the kernel's version"),
+	CALL("rt_sigaction", "handlers of the main process"),
 
 	BEFORE("execve", "the service manager starts the program"),
 	BEFORE("arch_prctl", "start of the C library (x86)"),
@@ -157,6 +155,7 @@ static const struct f4_seccomp_rule main_rules[] = {
 	BEFORE("unlink", "a dead socket of an earlier run"),
 	BEFORE("mkdir", "directory of the listening socket"),
 	BEFORE("chmod", "mode of the listening socket"),
+	BEFORE("memfd_create", "the seccomp library's output"),
 	BEFORE("getsockname", "kind of the listening socket"),
 };
 

@@ -30,6 +30,9 @@ struct f4_landlock_attr {
 	uint64_t scoped;      /* 16 interface 6 */
 };
 
+/* fsconfig(2): make a superblock, don't use one that exists. Linux 6.6. Source: .../mount.h. */
+#define F4_FSCONFIG_CMD_CREATE_EXCL 8
+
 /* statfs(2) type of tmpfs. Source: include/uapi/linux/magic.h. */
 #define F4_TMPFS_MAGIC 0x01021994
 

@@ -11,8 +11,10 @@ and nothing is left when it ends.
 """
 import array
 import ctypes
+import faulthandler
 import os
 import pickle
+import select
 import signal
 import socket
 import struct
@@ -29,6 +31,8 @@ RULES = ["none", "protocol", "fuse-descriptor", "mount-point", "writable", "stic
 RDONLY, NOEXEC, SYNC, DIRSYNC, NOATIME, STRICTATIME, NODIRATIME, LAZYTIME = (1 << i for i in range(8))
 ALLOW_OTHER, DEFAULT_PERMISSIONS, SOURCE_FD = 0x100, 0x200, 0x400
 LAZY = 1
+
+life = os.pipe()  # who has only its first end sees the end of the case
 
 libc = ctypes.CDLL(None, use_errno=True)
 NEWNS, NEWUSER, NEWPID = 0x20000, 0x10000000, 0x20000000
@@ -76,6 +80,7 @@ def enter():
         print("skip: needs root")
         sys.exit(77)
     sys.stdout.reconfigure(line_buffering=True)
+    faulthandler.register(signal.SIGTERM)  # the runner's time limit: where are we?
     unshare(NEWNS)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("f4", TOP, "tmpfs", 0, "mode=0755")
@@ -112,7 +117,8 @@ class Broker:
         self.sock, self.log = sock, "broker.log"
         self.err = open(self.log, "ab")
         self.p = subprocess.Popen([BUILD + "/fuse4fs-mountd", "--socket", sock, *args],
-                                  stderr=self.err, stdin=subprocess.DEVNULL)
+                                  stderr=self.err, stdin=subprocess.DEVNULL,
+                                  preexec_fn=lambda: libc.prctl(1, 9, 0, 0, 0))
         for _ in range(200):
             if self.p.poll() is not None or self.alive():
                 break
@@ -167,6 +173,7 @@ def as_user(uid, f, *args, gid=None, groups=(), wait=True):
         code = 1
         try:
             os.close(r)
+            os.close(life[1])
             become(uid, gid, groups)
             out = f(*args)
             code = 0
@@ -286,20 +293,27 @@ def opath(path, flags=0):
 
 # --- a FUSE server --------------------------------------------------------------------------
 
-OPS = {3: "getattr", 17: "statfs", 26: "init", 27: "opendir", 29: "releasedir", 28: "readdir"}
+OPS = {1: "lookup", 3: "getattr", 17: "statfs", 26: "init", 27: "opendir", 29: "releasedir", 28: "readdir"}
 
 
-def serve(fd, mode=0o40755, uid=None, hang=()):
-    """Answer INIT, GETATTR, STATFS and little else until the mount is gone; hold back @hang."""
+def attr(node, mode, uid):
+    return struct.pack("<QQQQQQIIIIIIIIII", node, 0, 0, 0, 0, 0, 0, 0, 0, mode, 2, uid, uid, 0, 4096, 0)
+
+
+def serve(fd, mode=0o40755, uid=None, hang=(), names=()):
+    """Answer INIT, GETATTR, STATFS and little else until the mount is gone; hold back @hang. The root
+    has directories of those @names."""
     mounted, uid = False, os.getuid() if uid is None else uid
     while True:
+        ready = select.select([fd, life[0]] if mounted else [life[0]], [], [], None if mounted else 0.005)[0]
+        if life[0] in ready:
+            return
         try:
             b = os.read(fd, 1 << 17)
         except OSError as e:
             if e.errno in (4, 2):  # EINTR, ENOENT
                 continue
             if e.errno == 1 and not mounted:  # EPERM: not mounted yet
-                time.sleep(0.005)
                 continue
             return
         mounted = True
@@ -312,8 +326,13 @@ def serve(fd, mode=0o40755, uid=None, hang=()):
             minor = struct.unpack("<I", b[44:48])[0]
             body = struct.pack("<IIIIHHII", 7, min(minor, 31), 0, 0, 0, 0, 4096, 1) + b"\0" * 36
         elif name == "getattr":
-            body = struct.pack("<QII", 1, 0, 0) + struct.pack(
-                "<QQQQQQIIIIIIIIII", 1, 0, 0, 0, 0, 0, 0, 0, 0, mode, 2, uid, uid, 0, 4096, 0)
+            body = struct.pack("<QII", 1, 0, 0) + attr(node, mode, uid)
+        elif name == "lookup":
+            if os.fsdecode(b[40:length - 1]) in names:
+                n = 2 + names.index(os.fsdecode(b[40:length - 1]))
+                body = struct.pack("<QQQQII", n, 0, 1, 1, 0, 0) + attr(n, mode, uid)
+            else:
+                error = -2
         elif name == "statfs":
             body = b"\0" * 80
         elif name == "opendir":
@@ -335,9 +354,10 @@ def start_server(fd, **kw):
             null = os.open("/dev/null", os.O_RDWR)
             for n in range(3):
                 os.dup2(null, n)
-            # only /dev/fuse: no copy of a test's pipe may live on in here
-            os.closerange(3, fd)
-            os.closerange(fd + 1, 4096)
+            # only /dev/fuse and the pipe that ends with the case: no other copy may live on in here
+            os.closerange(3, min(fd, life[0]))
+            os.closerange(min(fd, life[0]) + 1, max(fd, life[0]))
+            os.closerange(max(fd, life[0]) + 1, 4096)
             serve(fd, **kw)
         finally:
             os._exit(0)
@@ -377,12 +397,12 @@ def detach(path, flags=0, s=None):
 
 
 def mounts(path=None):
-    """[(id, parent, target, options, type, source, super options)] of this namespace."""
+    """[(id, parent, target, options, type, source, super options)] below TOP."""
     r = []
     for line in open("/proc/self/mountinfo"):
         left, right = line.rstrip("\n").split(" - ", 1)
         f, g = left.split(" "), right.split(" ")
-        if path is None or f[4] == path:
+        if f[4] == path or path is None and f[4].startswith(TOP):
             r.append((int(f[0]), int(f[1]), f[4], f[5], g[0], g[1], g[2]))
     return r
 
@@ -394,3 +414,40 @@ def wait_for(f, seconds=5):
             return True
         time.sleep(0.02)
     return bool(f())
+
+
+# --- attacks --------------------------------------------------------------------------------
+A, V = 1001, 1002  # A attacks, V is the victim: it wants its own to work, meanwhile and afterwards
+
+
+class Place:
+    """Directories of A, V and root, and whether an attempt has left a trace in the mount table."""
+
+    def __init__(self):
+        self.mine, self.mine2 = make("mine", 0o755, A, A), make("mine2", 0o755, A, A)
+        self.victims, self.vd = make("victims", 0o755, V, V), make("vd", 0o755, V, V)
+        self.roots = make("roots", 0o755)
+        self.table = sorted(mounts())
+
+    def want(self, rule, got, what):
+        check(got == rule, "%s: %s, expected %s" % (what, got, rule))
+        new = [m for m in sorted(mounts()) if m not in self.table]
+        check(not new, "%s: mounts are left: %s" % (what, new))
+
+    def victim_is_served(self, what, seconds=2.0):
+        t = time.monotonic()
+        try:
+            as_user(V, lambda: (patiently(attach, self.vd), patiently(detach, self.vd)))
+        except Exception as e:
+            check(False, "%s: the victim is not served: %r" % (what, e))
+        t = time.monotonic() - t
+        check(t < seconds, "%s: the victim waited for %.1f s" % (what, t))
+
+
+def clear(path):
+    while mounts(path):
+        umount(path, 2)
+
+
+def no_process_left(broker, seconds=12):
+    check(wait_for(lambda: len(broker.processes()) == 1, seconds), "processes are left:", broker.processes())
