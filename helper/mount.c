@@ -231,20 +231,6 @@ static int check_openable(const struct mounting *m, struct f4_fail *f)
 
 /* --- the mount ---------------------------------------------------------------------------- */
 
-/* nosuid and nodev unless root asked for the contrary: nobody vouches for what is in an image. */
-static uint32_t mount_flags(const struct mounting *m)
-{
-	const struct f4_opts *o = &m->cmdline.opts;
-	uint32_t ms = o->ms_flags;
-	bool root = geteuid() == 0;
-
-	if (!root || (!(o->ms_named & MS_NOSUID) && !o->allow_suid))
-		ms |= MS_NOSUID;
-	if (!root || (!(o->ms_named & MS_NODEV) && !o->allow_dev))
-		ms |= MS_NODEV;
-	return ms;
-}
-
 static void give_claim_back(void *arg)
 {
 	f4_source_unclaim(arg);
@@ -259,7 +245,8 @@ static int make_mount(void *arg, const struct f4_talk_asked *asked, struct f4_fa
 		.source = m->source.shown,
 		.fuseblk = asked->fuseblk,
 		.fuse_fd = m->fuse_fd,
-		.ms_flags = mount_flags(m) | asked->ms_flags,
+		.ms_flags = f4_opts_mount_flags(&m->cmdline.opts, geteuid() == 0) |
+			    asked->ms_flags,
 		.uid = getuid(),
 		.gid = getgid(),
 		.rootmode = m->target.st.st_mode & S_IFMT,
@@ -452,7 +439,8 @@ static int run(struct mounting *m, int argc, char *argv[], struct f4_fail *f)
 	if (rc != 0)
 		return rc < 0 ? 0 : rc;
 	if (m->cmdline.opts.remount)
-		return f4_remount(&m->cmdline, m->subtype, mount_flags(m), f);
+		return f4_remount(&m->cmdline, m->subtype,
+				  f4_opts_mount_flags(&m->cmdline.opts, geteuid() == 0), f);
 	if (find_sources(m, f) != 0 || find_target(m, f) != 0 || check_all_free(m, f) != 0)
 		return F4_FAILED;
 	if (m->cmdline.fake)

@@ -566,6 +566,17 @@ bool f4_opts_ro(const struct f4_opts *o)
 	return (o->ms_flags & MS_RDONLY) != 0;
 }
 
+uint32_t f4_opts_mount_flags(const struct f4_opts *o, bool root)
+{
+	uint32_t ms = o->ms_flags;
+
+	if (!root || (!(o->ms_named & MS_NOSUID) && !o->allow_suid))
+		ms |= MS_NOSUID;
+	if (!root || (!(o->ms_named & MS_NODEV) && !o->allow_dev))
+		ms |= MS_NODEV;
+	return ms;
+}
+
 enum f4_opts_atime f4_opts_atime(const struct f4_opts *o)
 {
 	if (o->ms_flags & MS_NOATIME)

@@ -143,6 +143,13 @@ int f4_opts_check(struct f4_opts *o);
 /* f4_opts_ro - was a read-only mount asked for? */
 bool f4_opts_ro(const struct f4_opts *o);
 
+/*
+ * f4_opts_mount_flags - the MS_* flags that the mount gets: nosuid and nodev unless root asked for the
+ * contrary, since nobody vouches for what is in an image.
+ * @root: the mount is root's (of its user namespace)
+ */
+uint32_t f4_opts_mount_flags(const struct f4_opts *o, bool root);
+
 /* f4_opts_atime - which access times the server is to keep. */
 enum f4_opts_atime f4_opts_atime(const struct f4_opts *o);
 

@@ -388,7 +388,8 @@ static void mount_options(const struct server *s, char *out, size_t size)
 static int ask_for_mount(struct server *s)
 {
 	const struct f4_opts *o = &s->start.cmdline.opts;
-	uint32_t flags = (o->ms_flags & MS_TOLD) | (s->vol->read_only ? MS_RDONLY : 0);
+	uint32_t flags = (f4_opts_mount_flags(o, s->start.accept.peer_uid == 0) & MS_TOLD) |
+			 (s->vol->read_only ? MS_RDONLY : 0);
 	char options[128];
 	const struct f4_msg steps[] = {
 		{ .type = F4_MSG_FSOPEN,

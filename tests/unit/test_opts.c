@@ -326,6 +326,32 @@ static void fields(void)
 	f4_opts_done(&s.o);
 }
 
+static void mount_flags(void)
+{
+	static const struct {
+		const char *words;
+		bool root;
+		uint32_t flags;
+	} t[] = {
+		{ "", true, MS_NOSUID | MS_NODEV },
+		{ "", false, MS_NOSUID | MS_NODEV },
+		{ "suid,dev", true, 0 },
+		{ "suid,dev,allow_suid,allow_dev", false, MS_NOSUID | MS_NODEV },
+		{ "allow_suid", true, MS_NODEV },
+		{ "allow_dev,nosuid", true, MS_NOSUID },
+		{ "allow_dev,nodev", true, MS_NOSUID | MS_NODEV },
+		{ "suid,ro,nodev", true, MS_RDONLY | MS_NODEV },
+	};
+
+	for (size_t i = 0; i < F4_ARRAY_LEN(t); i++) {
+		struct state s;
+
+		parsed(&s, t[i].words, false);
+		TEST_EQ(f4_opts_mount_flags(&s.o, t[i].root), t[i].flags);
+		f4_opts_done(&s.o);
+	}
+}
+
 static void too_long(void)
 {
 	struct state s;
@@ -358,6 +384,7 @@ int main(void)
 	TEST_RUN(lenient);
 	TEST_RUN(exclusions);
 	TEST_RUN(fields);
+	TEST_RUN(mount_flags);
 	TEST_RUN(too_long);
 	return test_done();
 }
