@@ -138,8 +138,8 @@ static int greet(struct state *s)
 }
 
 /*
- * The command line for the server, in one fixed order. -t is left out, as upstream does, -f and -n
- * are the helper's own. "--" only where an operand needs it: not every server knows it.
+ * The command line for the server, in one fixed order. -t is left out, as upstream does; -f, -n and
+ * -v are the helper's own (a server that stays verbose would keep the caller's stderr open). "--" only where an operand needs it: not every server knows it.
  */
 static int make_argv(const struct f4_talk *t, int *ret_fd)
 {
@@ -150,8 +150,6 @@ static int make_argv(const struct f4_talk *t, int *ret_fd)
 	argv[n++] = t->subtype;
 	if (c->sloppy)
 		argv[n++] = "-s";
-	if (c->verbose && f4_str_eq(t->subtype, F4_WIRE_SUBTYPE))
-		argv[n++] = "-v";
 	if (c->words) {
 		argv[n++] = "-o";
 		argv[n++] = c->words;

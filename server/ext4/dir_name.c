@@ -162,8 +162,8 @@ bool f4_dir_name_match(const struct f4_dir_name *name, const uint8_t *bytes, uin
 int f4_dir_name_may_add(const struct f4_inode *dir, const char *name, size_t len)
 {
 	const struct f4_volume *vol = dir->vol;
-	const struct f4_super *sb = (const void *)(vol->sb_buf->data + vol->sb_offset);
 	const struct ext2fs_nls_table *nls;
+	const struct f4_super *sb;
 	char copy[F4_NAME_MAX + 1], *bad;
 
 	if (is_encrypted(dir))
@@ -173,6 +173,7 @@ int f4_dir_name_may_add(const struct f4_inode *dir, const char *name, size_t len
 	nls = dir_nls(dir);
 	if (!nls)
 		return -EOPNOTSUPP;
+	sb = (const void *)(vol->sb_buf->data + vol->sb_offset);
 	if (!(f4_get_le16(sb->s_encoding_flags) & EXT4_ENC_STRICT_MODE_FL) || len > F4_NAME_MAX)
 		return 0;
 	memcpy(copy, name, len);

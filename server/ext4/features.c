@@ -33,8 +33,8 @@ static const struct feature known[] = {
 	{ INCOMPAT, F4_INCOMPAT_CSUM_SEED, F4_FEATURE_WRITE, "metadata_csum_seed" },
 	{ INCOMPAT, F4_INCOMPAT_LARGEDIR, F4_FEATURE_WRITE, "large_dir" },
 	{ INCOMPAT, F4_INCOMPAT_INLINE_DATA, F4_FEATURE_WRITE, "inline_data" },
-	{ INCOMPAT, F4_INCOMPAT_ENCRYPT, F4_FEATURE_READ, "encrypt" },	  /* no keys here */
-	{ INCOMPAT, F4_INCOMPAT_CASEFOLD, F4_FEATURE_READ, "casefold" },  /* inserting needs folded hashes */
+	{ INCOMPAT, F4_INCOMPAT_ENCRYPT, F4_FEATURE_WRITE, "encrypt" },  /* no keys: what is encrypted only goes */
+	{ INCOMPAT, F4_INCOMPAT_CASEFOLD, F4_FEATURE_WRITE, "casefold" },
 	{ RO_COMPAT, F4_RO_COMPAT_SPARSE_SUPER, F4_FEATURE_WRITE, "sparse_super" },
 	{ RO_COMPAT, F4_RO_COMPAT_LARGE_FILE, F4_FEATURE_WRITE, "large_file" },
 	{ RO_COMPAT, F4_RO_COMPAT_BTREE_DIR, F4_FEATURE_WRITE, "btree_dir" }, /* never used by anybody */

@@ -81,9 +81,13 @@ int f4_file_uninline(struct f4_inode *inode)
 	return r;
 }
 
-/* No path leads beyond the last logical block, whatever size the disk claims. */
-static int check_size(const struct f4_inode *inode)
+/* May content be read? And no path leads beyond the last logical block, whatever the disk claims. */
+static int check_read(const struct f4_inode *inode)
 {
+	if (!f4_is_reg(inode))
+		return f4_is_dir(inode) ? -EISDIR : -EINVAL;
+	if (inode->flags & F4_FL_ENCRYPT)
+		return -ENOKEY;
 	if (inode->size <= (uint64_t)UINT32_MAX << inode->vol->block_bits)
 		return 0;
 	return f4_corrupt(inode->vol, inode->ino, 0, "size beyond what a file can have");
@@ -147,23 +151,16 @@ static int read_mapped(struct f4_inode *inode, uint8_t *buf, size_t len, uint64_
 
 int f4_file_read(struct f4_inode *inode, void *buf, size_t len, uint64_t pos, size_t *ret_len)
 {
-	int r = 0;
+	int r;
 
-	if (f4_is_dir(inode))
-		return -EISDIR;
-	if (!f4_is_reg(inode))
-		return -EINVAL;
 	if (inode->vol->shut_down)
 		return -EIO;
 	f4_inode_rdlock(inode);
+	r = check_read(inode);
 	if (pos >= inode->size)
 		len = 0;
 	else if (len > inode->size - pos)
 		len = (size_t)(inode->size - pos);
-	if (inode->flags & F4_FL_ENCRYPT)
-		r = -ENOKEY;
-	else if (len > 0)
-		r = check_size(inode);
 	if (!r && len > 0)
 		r = f4_is_inline(inode) ? read_inline(inode, buf, len, pos) :
 					  read_mapped(inode, buf, len, pos);
@@ -273,7 +270,7 @@ static int can_overwrite(const struct write_op *op)
 	uint32_t bits = inode->vol->block_bits;
 	uint64_t blk = op->pos >> bits, last = (op->pos + op->len - 1) >> bits;
 
-	if (f4_is_inline(inode) || f4_map_is_journalled(inode) ||
+	if (op->len == 0 || f4_is_inline(inode) || f4_map_is_journalled(inode) ||
 	    op->pos + op->len > inode->size || kills_mode(inode, op->flags) || op->caps)
 		return 0;
 	while (blk <= last) {
@@ -289,6 +286,21 @@ static int can_overwrite(const struct write_op *op)
 	return 1;
 }
 
+/* May it be written, and how much of it? Any lock held. */
+static int check_write(struct write_op *op)
+{
+	uint64_t max = f4_file_max_bytes(op->inode);
+	int r = f4_file_check_change(op->inode);
+
+	if (r)
+		return r;
+	if (op->len > 0 && op->pos >= max)
+		return -EFBIG;
+	if (op->len > max - op->pos)
+		op->len = (size_t)(max - op->pos);
+	return 0;
+}
+
 /* The cheap way. Return: 1 done (op->done bytes), 0 not possible, or a negative errno. */
 static int overwrite(struct write_op *op)
 {
@@ -296,8 +308,9 @@ static int overwrite(struct write_op *op)
 	int can, r = 0;
 
 	f4_inode_rdlock(inode);
-	op->caps = has_caps(inode);
-	can = can_overwrite(op);
+	can = check_write(op);
+	op->caps = !can && has_caps(inode);
+	can = can ? can : can_overwrite(op);
 	while (can > 0 && op->done < op->len) {
 		struct f4_map map;
 		size_t n;
@@ -454,8 +467,10 @@ static int write_locked(struct write_op *op)
 {
 	struct f4_inode *inode = op->inode;
 	uint32_t attempt = 0;
-	int r;
+	int r = check_write(op);
 
+	if (r)
+		return r;
 	op->caps = has_caps(inode);
 	if (f4_is_inline(inode) || can_start_inline(inode)) {
 		r = write_inline(op, !f4_is_inline(inode));
@@ -486,22 +501,9 @@ int f4_file_write(struct f4_inode *inode, const void *buf, size_t len, uint64_t 
 		  const struct f4_cred *cred, size_t *ret_len)
 {
 	struct write_op op = { .inode = inode, .buf = buf, .len = len, .pos = pos, .flags = flags };
-	uint64_t max;
-	int r;
+	int r = overwrite(&op);
 
-	f4_inode_rdlock(inode);
-	max = f4_file_max_bytes(inode);
-	r = f4_file_check_change(inode);
-	f4_inode_unlock(inode);
-	if (r)
-		return r;
-	if (len > 0 && pos >= max)
-		return -EFBIG;
-	if (len > max - pos)
-		op.len = (size_t)(max - pos);
-	if (op.len > 0)
-		r = overwrite(&op);
-	if (r == 0 && op.len > 0) {
+	if (r == 0 && len > 0) {
 		if (f4_alloc_may_use_reserved(inode->vol, cred->uid, cred->gid))
 			op.map_flags = F4_MAP_ALLOC_RESERVED;
 		f4_inode_wrlock(inode);
@@ -545,10 +547,8 @@ int f4_file_seek(struct f4_inode *inode, uint64_t pos, int whence, uint64_t *ret
 
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		return -EINVAL;
-	if (!f4_is_reg(inode))
-		return -EINVAL;
 	f4_inode_rdlock(inode);
-	r = check_size(inode);
+	r = check_read(inode);
 	if (!r && pos >= inode->size) {
 		r = -ENXIO;
 	} else if (!r && f4_is_inline(inode)) {

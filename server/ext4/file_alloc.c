@@ -185,10 +185,18 @@ static int zero(const struct falloc *fa)
 static int fallocate_locked(struct falloc *fa, int mode)
 {
 	struct f4_inode *inode = fa->inode;
+	uint64_t max = f4_file_max_bytes(inode);
 	int r = f4_file_check_change(inode);
 
 	if (r)
 		return r;
+	if (mode & FALLOC_FL_PUNCH_HOLE) {
+		if (fa->pos >= max)
+			return 0;
+		fa->end = fa->end < max ? fa->end : max;
+	} else if (fa->end > max) {
+		return -EFBIG;
+	}
 	if (!fa->keep_size && fa->end > inode->size && (inode->flags & F4_FL_APPEND) &&
 	    (mode & FALLOC_FL_ZERO_RANGE))
 		return -EPERM;
@@ -210,7 +218,6 @@ int f4_file_fallocate(struct f4_inode *inode, int mode, uint64_t pos, uint64_t l
 			     .end = pos + len,
 			     .keep_size = mode & FALLOC_FL_KEEP_SIZE,
 			     .map_flags = F4_MAP_ALLOC_UNWRITTEN };
-	uint64_t max = f4_file_max_bytes(inode);
 	int r;
 
 	switch (mode) {
@@ -225,14 +232,8 @@ int f4_file_fallocate(struct f4_inode *inode, int mode, uint64_t pos, uint64_t l
 	}
 	if (len == 0)
 		return -EINVAL;
-	if (mode & FALLOC_FL_PUNCH_HOLE) {
-		if (pos >= max)
-			return 0;
-		if (len > max - pos)
-			fa.end = max;
-	} else if (pos > max || len > max - pos) {
+	if (fa.end < pos)
 		return -EFBIG;
-	}
 	if (f4_alloc_may_use_reserved(inode->vol, cred->uid, cred->gid))
 		fa.map_flags |= F4_MAP_ALLOC_RESERVED;
 	f4_inode_wrlock(inode);

@@ -109,10 +109,10 @@ int f4_file_readlink(struct f4_inode *inode, char *buf, size_t size, size_t *ret
 	size_t got;
 	int r = 0;
 
-	if (!f4_is_lnk(inode))
-		return -EINVAL;
 	f4_inode_rdlock(inode);
-	if (inode->flags & F4_FL_ENCRYPT)
+	if (!f4_is_lnk(inode))
+		r = -EINVAL;
+	else if (inode->flags & F4_FL_ENCRYPT)
 		r = -ENOKEY;
 	else if (inode->size == 0 || inode->size >= inode->vol->block_size)
 		r = f4_corrupt(inode->vol, inode->ino, 0, "symlink size");

@@ -101,7 +101,7 @@ struct f4_super {
 	/*000*/ f4_le32 s_inodes_count;
 	/*004*/ f4_le32 s_blocks_count_lo;
 	/*008*/ f4_le32 s_r_blocks_count_lo;
-	/*00c*/ f4_le32 s_free_blocks_count_lo; /* clusters under bigalloc, despite the name */
+	/*00c*/ f4_le32 s_free_blocks_count_lo; /* blocks, also under bigalloc */
 	/*010*/ f4_le32 s_free_inodes_count;
 	/*014*/ f4_le32 s_first_data_block;
 	/*018*/ f4_le32 s_log_block_size;

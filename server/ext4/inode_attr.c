@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "server/ext4/dir.h"
 #include "server/ext4/file.h"
 #include "server/ext4/inode_priv.h"
 #include "server/ext4/map.h"
@@ -196,19 +197,35 @@ static int store_change(struct f4_inode *inode)
 	return r < 0 ? r : r2;
 }
 
+/* How names compare can change only while there are none. */
+static int check_casefold(struct f4_inode *inode)
+{
+	int r;
+
+	if (!f4_has_incompat(inode->vol, F4_INCOMPAT_CASEFOLD))
+		return -EOPNOTSUPP;
+	if (!f4_is_dir(inode))
+		return -ENOTDIR;
+	r = f4_dir_is_empty(inode);
+	return r < 0 ? r : r == 0 ? -ENOTEMPTY : 0;
+}
+
 static int set_flags_locked(struct f4_inode *inode, uint32_t flags)
 {
 	uint32_t user = FL_USER, old = inode->flags;
 	int r;
 
 	/* Flags that are not the user's may be named as long as they don't change. */
-	if ((flags ^ old) & ~FL_USER)
+	if ((flags ^ old) & ~(FL_USER | F4_FL_CASEFOLD))
 		return -EOPNOTSUPP;
+	r = (flags ^ old) & F4_FL_CASEFOLD ? check_casefold(inode) : 0;
+	if (r < 0)
+		return r;
 	if (f4_is_reg(inode))
 		user &= ~FL_DIR_ONLY;
 	else if (!f4_is_dir(inode))
 		user = FL_FOR_OTHERS;
-	if (((flags ^ old) & flags & ~user) != 0)
+	if (((flags ^ old) & flags & ~user & ~F4_FL_CASEFOLD) != 0)
 		flags &= user | ~FL_USER; /* as the kernel: what makes no sense here is not set */
 	inode->flags = flags;
 	r = store_change(inode);

@@ -350,6 +350,7 @@ int f4_super_counters(struct f4_volume *vol, const struct f4_super *sb)
 
 	if (f4_has_incompat(vol, F4_INCOMPAT_64BIT))
 		clusters |= (uint64_t)f4_get_le32(sb->s_free_blocks_count_hi) << 32;
+	clusters >>= vol->cluster_bits; /* the superblock counts blocks, the descriptors clusters */
 	if (clusters > vol->blocks_count >> vol->cluster_bits || inodes > vol->inodes_count)
 		return -EUCLEAN;
 	atomic_store(&vol->free_clusters, (int64_t)clusters);

@@ -40,21 +40,21 @@ int f4_super_write_home(struct f4_volume *vol, void (*edit)(struct f4_volume *, 
 /* The counts that are true now: no handle is open. True when @sb changed. */
 static bool super_update_counts(struct f4_volume *vol, struct f4_super *sb)
 {
-	uint64_t clusters = (uint64_t)atomic_load(&vol->free_clusters);
+	uint64_t blocks = (uint64_t)atomic_load(&vol->free_clusters) << vol->cluster_bits;
 	uint32_t inodes = (uint32_t)atomic_load(&vol->free_inodes);
 	bool changed = false;
 
-	if (f4_get_le32(sb->s_free_blocks_count_lo) != (uint32_t)clusters ||
+	if (f4_get_le32(sb->s_free_blocks_count_lo) != (uint32_t)blocks ||
 	    f4_get_le32(sb->s_free_inodes_count) != inodes)
 		changed = true;
 	if (f4_has_incompat(vol, F4_INCOMPAT_64BIT) &&
-	    f4_get_le32(sb->s_free_blocks_count_hi) != (uint32_t)(clusters >> 32))
+	    f4_get_le32(sb->s_free_blocks_count_hi) != (uint32_t)(blocks >> 32))
 		changed = true;
 	if (!changed)
 		return false;
-	sb->s_free_blocks_count_lo = f4_mk_le32((uint32_t)clusters);
+	sb->s_free_blocks_count_lo = f4_mk_le32((uint32_t)blocks);
 	if (f4_has_incompat(vol, F4_INCOMPAT_64BIT))
-		sb->s_free_blocks_count_hi = f4_mk_le32((uint32_t)(clusters >> 32));
+		sb->s_free_blocks_count_hi = f4_mk_le32((uint32_t)(blocks >> 32));
 	sb->s_free_inodes_count = f4_mk_le32(inodes);
 	return true;
 }

@@ -42,17 +42,17 @@ def make(top, seed, count, opts):
         else:
             fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o644)
             for _ in range(rng.choice([0, 1, 1, 1, 3])):
-                pos = rng.choice([0, 0, rng.randrange(100000), rng.randrange(1 << 24)])
+                pos = rng.choice([0, 0, rng.randrange(100000), rng.randrange(1 << 23)])
                 os.pwrite(fd, content(rng, rng.choice([1, 57, 700, 4096, 30000, 200000])), pos)
             if rng.random() < 0.2:
-                os.ftruncate(fd, rng.choice([0, 1, 4095, 60000, 1 << 25]))
+                os.ftruncate(fd, rng.choice([0, 1, 4095, 60000, 1 << 23]))
             os.close(fd)
             files.append(path)
         if not os.path.islink(path):
             os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) & 0o7000 | rng.choice([0o644, 0o600, 0o755, 0o000, 0o4711]))
         if "--no-xattr" not in opts and not os.path.islink(path) and rng.random() < 0.4 and (os.path.isdir(path) or os.path.isfile(path)):
             for x in range(rng.randrange(1, 4)):
-                os.setxattr(path, "user.key%d" % x, content(rng, rng.choice([0, 1, 20, 90, 400])))
+                os.setxattr(path, "user.key%d" % x, content(rng, rng.choice([0, 1, 20, 90, 200])))
             if rng.random() < 0.3:
                 os.setxattr(path, "trusted.t", b"v")
                 os.setxattr(path, "security.s", b"w" * 30)
