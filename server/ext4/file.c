@@ -200,11 +200,22 @@ static bool has_caps(struct f4_inode *inode)
 	       0;
 }
 
+/* The mode after the write. */
+static uint16_t killed_mode(const struct f4_inode *inode, uint32_t flags)
+{
+	uint16_t mode = inode->mode;
+
+	if (!(flags & F4_WRITE_KILLPRIV))
+		return mode;
+	mode &= (uint16_t)~S_ISUID;
+	if ((mode & S_IXGRP) || (flags & F4_WRITE_KILLSGID))
+		mode &= (uint16_t)~S_ISGID;
+	return mode;
+}
+
 static bool kills_mode(const struct f4_inode *inode, uint32_t flags)
 {
-	return (flags & F4_WRITE_KILLPRIV) &&
-	       ((inode->mode & S_ISUID) ||
-		(inode->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP));
+	return killed_mode(inode, flags) != inode->mode;
 }
 
 /* What every write does to the inode besides its content; the caller stores. */
@@ -214,11 +225,7 @@ static int touch_written(struct f4_handle *h, const struct write_op *op)
 	uint32_t flags = op->flags;
 	int r = 0;
 
-	if (kills_mode(inode, flags)) {
-		inode->mode &= (uint16_t)~S_ISUID;
-		if (inode->mode & S_IXGRP)
-			inode->mode &= (uint16_t)~S_ISGID;
-	}
+	f4_inode_set_mode(inode, killed_mode(inode, flags));
 	if (op->caps)
 		r = f4_xattr_set_locked(h, inode, F4_XATTR_INDEX_SECURITY, "capability", NULL, 0,
 					0);

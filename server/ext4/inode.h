@@ -183,6 +183,7 @@ void f4_inode_attr_locked(const struct f4_inode *inode, struct f4_attr *ret);
 #define F4_SET_MTIME  0x20u
 #define F4_SET_CTIME  0x40u
 #define F4_SET_KILLPRIV 0x80u /* clear set-uid, and set-gid where executable by group */
+#define F4_SET_KILLSGID 0x200u /* with KILLPRIV: set-gid in any case (the caller is not in the file's group) */
 #define F4_SET_TIMES_NOW 0x100u /* the times are the present, not chosen: allowed on append-only files */
 /*
  * f4_inode_setattr - change what @mask names, one handle (size: more, see file.h). Updates ctime.

@@ -27,6 +27,10 @@
 	(F4_FL_SECRM | F4_FL_UNRM | F4_FL_SYNC | F4_FL_IMMUTABLE | F4_FL_APPEND | F4_FL_NODUMP |  \
 	 F4_FL_NOATIME | F4_FL_JOURNAL_DATA | F4_FL_NOTAIL | F4_FL_DIRSYNC | F4_FL_TOPDIR |       \
 	 F4_FL_PROJINHERIT)
+/* Source: kernel fs/ext4/ext4.h, EXT4_FL_USER_VISIBLE. */
+#define FL_VISIBLE 0x725BDFFFu
+/* What the kernel would convert the inode for. */
+#define FL_FORMAT     (F4_FL_EXTENTS | F4_FL_DAX)
 #define FL_DIR_ONLY   (F4_FL_DIRSYNC | F4_FL_TOPDIR | F4_FL_PROJINHERIT)
 #define FL_FOR_OTHERS (F4_FL_NODUMP | F4_FL_NOATIME)
 
@@ -110,7 +114,7 @@ static uint16_t new_mode(const struct f4_inode *inode, uint32_t mask, const stru
 		kill = true;
 	if (kill && !f4_is_dir(inode)) {
 		mode &= (uint16_t)~MODE_SUID;
-		if (mode & MODE_XGRP)
+		if ((mode & MODE_XGRP) || (mask & F4_SET_KILLSGID))
 			mode &= (uint16_t)~MODE_SGID;
 	}
 	return mode;
@@ -215,12 +219,13 @@ static int set_flags_locked(struct f4_inode *inode, uint32_t flags)
 	uint32_t user = FL_USER, old = inode->flags;
 	int r;
 
-	/* Flags that are not the user's may be named as long as they don't change. */
-	if ((flags ^ old) & ~(FL_USER | F4_FL_CASEFOLD))
+	/* Others that are shown may be named or left out, which changes nothing, as with the kernel. */
+	if ((flags & ~FL_VISIBLE) || ((flags ^ old) & FL_FORMAT))
 		return -EOPNOTSUPP;
 	r = (flags ^ old) & F4_FL_CASEFOLD ? check_casefold(inode) : 0;
 	if (r < 0)
 		return r;
+	flags = (flags & (FL_USER | F4_FL_CASEFOLD)) | (old & ~(FL_USER | F4_FL_CASEFOLD));
 	if (f4_is_reg(inode))
 		user &= ~FL_DIR_ONLY;
 	else if (!f4_is_dir(inode))

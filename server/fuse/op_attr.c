@@ -52,15 +52,25 @@ static uint32_t decode_setattr(const struct stat *st, int to_set, struct f4_attr
 	mask |= set & FUSE_SET_ATTR_MTIME ? F4_SET_MTIME : 0;
 	mask |= set & FUSE_SET_ATTR_CTIME ? F4_SET_CTIME : 0;
 	mask |= set & F4_ABI_FATTR_KILL_SUIDGID ? F4_SET_KILLPRIV : 0;
-	if (set & FUSE_SET_ATTR_ATIME_NOW) {
-		mask |= F4_SET_ATIME;
+	if (set & FUSE_SET_ATTR_ATIME_NOW)
 		ret->atime = f4_now();
-	}
-	if (set & FUSE_SET_ATTR_MTIME_NOW) {
-		mask |= F4_SET_MTIME;
+	if (set & FUSE_SET_ATTR_MTIME_NOW)
 		ret->mtime = f4_now();
-	}
+	/* Times that somebody chose are refused on append-only files. */
+	if ((mask & (F4_SET_ATIME | F4_SET_MTIME)) &&
+	    (!(mask & F4_SET_ATIME) || (set & FUSE_SET_ATTR_ATIME_NOW)) &&
+	    (!(mask & F4_SET_MTIME) || (set & FUSE_SET_ATTR_MTIME_NOW)))
+		mask |= F4_SET_TIMES_NOW;
 	return mask;
+}
+
+/* Not in the file's group, as far as a request tells: supplementary groups don't come with it. */
+static bool is_stranger(struct f4_inode *inode, const struct f4_cred *cred)
+{
+	struct f4_attr attr;
+
+	f4_inode_attr(inode, &attr);
+	return cred->uid != 0 && cred->gid != attr.gid;
 }
 
 void f4_fuse_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set,
@@ -79,6 +89,8 @@ void f4_fuse_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_se
 		return;
 	}
 	r = f4_node_get(f4_req_session(req), node, &inode);
+	if (r == 0 && (mask & F4_SET_KILLPRIV) && is_stranger(inode, &cred))
+		mask |= F4_SET_KILLSGID;
 	if (r == 0 && mask != 0)
 		r = f4_inode_setattr(inode, mask, &attr, &cred);
 	if (r < 0)

@@ -76,6 +76,7 @@ static int write_inode(struct f4_session *s, struct f4_inode *inode,
 
 	f4_inode_rdlock(inode);
 	had_suid = (inode->mode & (S_ISUID | S_ISGID)) != 0;
+	flags |= in->gid != inode->gid ? F4_WRITE_KILLSGID : 0;
 	/* The kernel doesn't know of the flag; a write from its cache says nothing of O_APPEND. */
 	r = (inode->flags & F4_FL_APPEND) && !(arg->flags & O_APPEND) &&
 			    !(flags & F4_WRITE_CACHE) ?
@@ -129,6 +130,23 @@ void f4_fuse_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_fi
 	f4_reply_result(req, r);
 }
 
+/* As a write by somebody without rights over the file does. */
+static int kill_privileges(struct f4_session *s, struct f4_inode *inode, const struct f4_cred *cred)
+{
+	uint32_t mask = F4_SET_KILLPRIV;
+	struct f4_attr attr;
+	int r;
+
+	f4_inode_attr(inode, &attr);
+	if (!(attr.mode & (S_ISUID | S_ISGID)))
+		return 0;
+	if (cred->gid != attr.gid)
+		mask |= F4_SET_KILLSGID;
+	r = f4_inode_setattr(inode, mask, &attr, cred);
+	f4_invalidate_attr(s, inode);
+	return r;
+}
+
 void f4_fuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t len,
 		       struct fuse_file_info *fi)
 {
@@ -136,7 +154,6 @@ void f4_fuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct f4_cred cred = { .uid = ctx->uid, .gid = ctx->gid };
 	f4_auto_inode *inode = NULL;
-	struct f4_attr attr;
 	int r;
 
 	(void)fi;
@@ -144,13 +161,8 @@ void f4_fuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off
 	if (r == 0)
 		r = f4_file_fallocate(inode, mode, (uint64_t)off, (uint64_t)len, &cred);
 	/* Content changes as by write(2), but this request has no flag that says whose rights count. */
-	if (r == 0 && ctx->uid != 0) {
-		f4_inode_attr(inode, &attr);
-		if (attr.mode & (S_ISUID | S_ISGID)) {
-			r = f4_inode_setattr(inode, F4_SET_KILLPRIV, &attr, &cred);
-			f4_invalidate_attr(s, inode);
-		}
-	}
+	if (r == 0 && ctx->uid != 0)
+		r = kill_privileges(s, inode, &cred);
 	f4_reply_result(req, r);
 }
 

@@ -148,7 +148,9 @@ static void protected_inodes(void)
 	TEST_EQ(coretest_unlink(&t, "f"), 0);
 	/* Flags that chattr has no say in. */
 	TEST_EQ(coretest_create(&t, "g"), 0);
-	TEST_EQ(set_flags(&t, "g", F4_FL_INLINE_DATA), -EOPNOTSUPP);
+	TEST_EQ(set_flags(&t, "g", F4_FL_INLINE_DATA | F4_FL_INDEX), 0); /* shown, but nobody's to set */
+	TEST_EQ(attr_of(&t, "g").flags, F4_FL_EXTENTS);
+	TEST_EQ(set_flags(&t, "g", 0x80000000u), -EOPNOTSUPP);
 	TEST_EQ(set_flags(&t, "g", F4_FL_DIRSYNC | F4_FL_NODUMP), 0);
 	TEST_EQ(attr_of(&t, "g").flags, F4_FL_NODUMP | F4_FL_EXTENTS);
 	TEST_CHECK(coretest_finish(&t));
