@@ -17,6 +17,8 @@
 #include "server/ext4/group_priv.h"
 #include "server/ext4/volume_priv.h"
 
+#define RECOUNT_BLOCKS 16u /* descriptor blocks read at a time */
+
 const struct f4_buf_class f4_class_gdt = { .name = "group descriptors" };
 const struct f4_buf_class f4_class_inode_table = { .name = "inode table" };
 
@@ -361,21 +363,62 @@ void f4_groups_pre_commit(struct f4_volume *vol, struct f4_handle *h)
 	}
 }
 
+/* Adds up the descriptors of groups [@first, @end), which lie in @data. */
+static void sum_block(struct f4_volume *vol, const uint8_t *data, uint32_t first, uint32_t end,
+		      uint64_t *clusters, uint64_t *inodes)
+{
+	for (uint32_t g = first; g < end; g++) {
+		const struct f4_group_desc *d =
+			(const void *)(data + (size_t)(g - first) * vol->desc_size);
+
+		*clusters += count_load(&d->bg_free_blocks_count_lo,
+					HI(vol, d, bg_free_blocks_count_hi));
+		*inodes += count_load(&d->bg_free_inodes_count_lo,
+				      HI(vol, d, bg_free_inodes_count_hi));
+	}
+}
+
+/* Descriptor blocks that lie one behind the other from the one of @group on, RECOUNT_BLOCKS at most. */
+static uint32_t adjacent_blocks(const struct f4_volume *vol, uint32_t group)
+{
+	uint64_t blk = f4_group_desc_blk(vol, group), next = group;
+	uint32_t n = 0;
+
+	do {
+		n++;
+		next += vol->desc_per_block;
+	} while (n < RECOUNT_BLOCKS && next < vol->groups_count &&
+		 f4_group_desc_blk(vol, (uint32_t)next) == blk + n);
+	return n;
+}
+
+/*
+ * Past the cache, in large pieces: on a large volume all descriptors are far more than the cache
+ * should be filled with. At open nothing in it is newer than the disk.
+ */
 int f4_groups_recount(struct f4_volume *vol)
 {
-	uint64_t clusters = 0, inodes = 0;
+	f4_auto_free void *guard = malloc((size_t)RECOUNT_BLOCKS << vol->block_bits);
+	uint8_t *data = guard;
+	uint64_t clusters = 0, inodes = 0, group = 0;
 
-	for (uint32_t group = 0; group < vol->groups_count; group++) {
-		uint32_t c, i, dirs;
-		int r;
+	if (!data)
+		return -ENOMEM;
+	while (group < vol->groups_count) {
+		uint32_t n = adjacent_blocks(vol, (uint32_t)group);
+		int r = f4_disk_read(vol->disk, data, (size_t)n << vol->block_bits,
+				     f4_group_desc_blk(vol, (uint32_t)group) << vol->block_bits);
 
-		if (group % vol->desc_per_block == 0)
-			f4_cache_readahead(vol->cache, f4_group_desc_blk(vol, group), 64);
-		r = f4_group_peek(vol, group, &c, &i, &dirs);
 		if (r < 0)
 			return r;
-		clusters += c;
-		inodes += i;
+		for (uint32_t i = 0; i < n; i++) {
+			uint64_t end = group + vol->desc_per_block;
+
+			end = end < vol->groups_count ? end : vol->groups_count;
+			sum_block(vol, data + ((size_t)i << vol->block_bits), (uint32_t)group,
+				  (uint32_t)end, &clusters, &inodes);
+			group = end;
+		}
 	}
 	if (clusters > vol->blocks_count >> vol->cluster_bits || inodes > vol->inodes_count)
 		return -EUCLEAN;

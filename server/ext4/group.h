@@ -156,7 +156,10 @@ void f4_groups_pend(struct f4_volume *vol, struct f4_group *g, struct f4_pend *p
 /* f4_groups_committed - what transactions up to @tid freed is usable again; discards if asked. */
 void f4_groups_committed(struct f4_volume *vol, f4_tid tid);
 
-/* f4_groups_recount - sum the descriptors into the volume's counters (after a recovery). */
+/*
+ * f4_groups_recount - sum the descriptors into the volume's counters, at open (after a recovery).
+ * Return: 0; -EUCLEAN (more free than there is); -EIO; -ENOMEM.
+ */
 int f4_groups_recount(struct f4_volume *vol);
 
 #endif
