@@ -89,7 +89,7 @@ static int check_features(struct f4_volume *vol, const struct f4_super *sb)
 	vol->ro_compat = f4_get_le32(sb->s_feature_ro_compat);
 	v = f4_features_check(vol->compat, vol->incompat, vol->ro_compat, names, sizeof(names));
 	if (v == F4_FEATURE_REFUSE) {
-		f4_volume_say(vol, LOG_ERR, "this filesystem has what fuse4fs can't read: %s", names);
+		f4_volume_say(vol, LOG_ERR, "this filesystem has features that fuse4fs can't read: %s", names);
 		return -EOPNOTSUPP;
 	}
 	if (rev > 1 && v != F4_FEATURE_READ) {
