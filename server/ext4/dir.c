@@ -2,9 +2,9 @@
 /*
  * Directories: the front of linear, indexed and inline ones; linear ones are here.
  *
- * A directory starts inline where the volume has that, else as one linear block. A linear block that
- * is full becomes an index with two leaves where the volume has dir_index; without it, blocks are
- * added at the end. Blocks are never given back before the directory itself goes.
+ * A directory starts inline where the volume has that, else as one linear block. A linear block
+ * that is full becomes an index with two leaves where the volume has dir_index; without it, blocks
+ * are added at the end. Blocks are never given back before the directory itself goes.
  */
 #include "server/ext4/dir.h"
 
@@ -22,8 +22,9 @@
 uint8_t f4_dir_mode_to_type(const struct f4_volume *vol, uint16_t mode)
 {
 	static const uint8_t types[16] = {
-		[001] = F4_FT_FIFO,   [002] = F4_FT_CHRDEV,   [004] = F4_FT_DIR,  [006] = F4_FT_BLKDEV,
-		[010] = F4_FT_REG_FILE, [012] = F4_FT_SYMLINK, [014] = F4_FT_SOCK,
+		[001] = F4_FT_FIFO,   [002] = F4_FT_CHRDEV,   [004] = F4_FT_DIR,
+		[006] = F4_FT_BLKDEV, [010] = F4_FT_REG_FILE, [012] = F4_FT_SYMLINK,
+		[014] = F4_FT_SOCK,
 	};
 
 	return f4_has_incompat(vol, F4_INCOMPAT_FILETYPE) ? types[mode >> 12] : 0;
@@ -129,7 +130,8 @@ static int room_one(struct f4_inode *dir, struct f4_buf *buf, uint32_t lblk, voi
 {
 	struct f4_volume *vol = dir->vol;
 	struct room_arg *a = arg;
-	int r = f4_dirblk_room(vol, buf->data, 0, f4_dirblk_limit(vol, buf->data), a->need, &a->off);
+	int r = f4_dirblk_room(vol, buf->data, 0, f4_dirblk_limit(vol, buf->data), a->need,
+			       &a->off);
 
 	if (r < 0)
 		return f4_corrupt(vol, dir->ino, buf->blk, "broken entries");
@@ -206,7 +208,8 @@ static int drop_index(struct f4_inode *dir)
 	if (vol->has_csum)
 		return f4_corrupt(vol, dir->ino, 0, "directory index of an unknown kind");
 	f4_volume_say(vol, LOG_WARNING,
-		      "directory %u: its index is of an unknown kind, going on without it", dir->ino);
+		      "directory %u: its index is of an unknown kind, going on without it",
+		      dir->ino);
 	dir->flags &= ~F4_FL_INDEX;
 	dir->dir_insert_hint = 0;
 	return 0;
@@ -232,8 +235,8 @@ static int add_in_blocks(struct f4_handle *h, struct f4_inode *dir, const struct
 	return linear_add(h, dir, name, ino, type, may_index);
 }
 
-int f4_dir_add(struct f4_handle *h, struct f4_inode *dir, const char *name, size_t len, uint32_t ino,
-	       uint16_t mode)
+int f4_dir_add(struct f4_handle *h, struct f4_inode *dir, const char *name, size_t len,
+	       uint32_t ino, uint16_t mode)
 {
 	uint8_t type = f4_dir_mode_to_type(dir->vol, mode);
 	struct f4_dir_name n;

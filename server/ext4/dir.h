@@ -21,25 +21,30 @@ struct f4_dir_entry {
 	uint32_t off;
 };
 
-/* Credits: the most that one insertion (htree splits on all levels, new blocks), one removal or one change may need. */
+/* Credits: the most that one insertion (htree splits on all levels, new blocks), one removal or one
+ * change may need. */
 uint32_t f4_dir_add_credits(const struct f4_inode *dir);
 #define F4_DIR_REMOVE_CREDITS 4u
 
 /* f4_dir_lookup - Return: 0; -ENOENT; -ENAMETOOLONG; -EUCLEAN; -EIO. '.' and '..' are found too. */
 int f4_dir_lookup(struct f4_inode *dir, const char *name, size_t len, struct f4_dir_entry *ret);
 
-/* f4_dir_add - insert; the caller knows that it is not there. Updates size, mtime, ctime; the caller
- * stores the inode. -ENOSPC (also: index full), -EUCLEAN ... Nothing is changed on failure. */
-int f4_dir_add(struct f4_handle *h, struct f4_inode *dir, const char *name, size_t len, uint32_t ino,
-	       uint16_t mode);
+/*
+ * f4_dir_add - insert; the caller knows that it is not there. Updates size, mtime, ctime; the
+ * caller stores the inode. -ENOSPC (also: index full), -EUCLEAN ... Nothing is changed on failure.
+ */
+int f4_dir_add(struct f4_handle *h, struct f4_inode *dir, const char *name, size_t len,
+	       uint32_t ino, uint16_t mode);
 /* f4_dir_remove - remove the entry found by lookup under the same lock. Updates mtime, ctime; the
  * caller stores the inode. */
 int f4_dir_remove(struct f4_handle *h, struct f4_inode *dir, const char *name, size_t len,
 		  const struct f4_dir_entry *ent);
-/* f4_dir_replace - let the entry name another inode (rename over, exchange, '..'). Times are the caller's. */
+/* f4_dir_replace - let the entry name another inode (rename over, exchange, '..'). Times are the
+ * caller's. */
 int f4_dir_replace(struct f4_handle *h, struct f4_inode *dir, const struct f4_dir_entry *ent,
 		   uint32_t ino, uint16_t mode);
-/* f4_dir_init - first block (or inline area) of a new directory: '.' and '..'. Needs f4_dir_add_credits. */
+/* f4_dir_init - first block (or inline area) of a new directory: '.' and '..'. Needs
+ * f4_dir_add_credits. */
 int f4_dir_init(struct f4_handle *h, struct f4_inode *dir, uint32_t parent_ino);
 /* f4_dir_is_empty - 1 yes, 0 no, or a negative errno. */
 int f4_dir_is_empty(struct f4_inode *dir);

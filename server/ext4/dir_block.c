@@ -217,8 +217,8 @@ int f4_dirblk_from_inline(const struct f4_volume *vol, uint8_t *data, uint32_t i
 	f4_dirent_of(data, 12)->rec_len = f4_mk_le16(12);
 	memcpy(data + 24, area + F4_INLINE_DIR_START, len - F4_INLINE_DIR_START);
 	for (off = last = F4_INLINE_DIR_START; off < end; off += e.rec_len) {
-		if (f4_dent_at(vol, area, off, off < F4_INLINE_DIR_SPLIT ? F4_INLINE_DIR_SPLIT : end,
-			       &e) < 0)
+		if (f4_dent_at(vol, area, off,
+			       off < F4_INLINE_DIR_SPLIT ? F4_INLINE_DIR_SPLIT : end, &e) < 0)
 			return -EUCLEAN;
 		last = off;
 	}
@@ -231,8 +231,9 @@ int f4_dirblk_from_inline(const struct f4_volume *vol, uint8_t *data, uint32_t i
 
 static bool is_tail(const struct f4_dirent_tail *t)
 {
-	return f4_get_le32(t->det_reserved_zero1) == 0 && f4_get_le16(t->det_rec_len) == TAIL_SIZE &&
-	       t->det_reserved_zero2 == 0 && t->det_reserved_ft == F4_FT_DIR_CSUM;
+	return f4_get_le32(t->det_reserved_zero1) == 0 &&
+	       f4_get_le16(t->det_rec_len) == TAIL_SIZE && t->det_reserved_zero2 == 0 &&
+	       t->det_reserved_ft == F4_FT_DIR_CSUM;
 }
 
 /* The checksum of an index block covers what is in use, and the tail behind all of the room. */
@@ -401,7 +402,8 @@ static int grow_one(struct f4_handle *h, struct f4_inode *dir, struct f4_dir_gro
 	if (r < 0)
 		return r;
 	if (!(m.flags & F4_MAP_NEW))
-		return f4_corrupt(dir->vol, dir->ino, m.pblk, "directory has blocks behind its end");
+		return f4_corrupt(dir->vol, dir->ino, m.pblk,
+				  "directory has blocks behind its end");
 	g->mapped++;
 	r = f4_buf_new(dir->vol->cache, m.pblk, &f4_class_dir, dir->ino, dir->csum_seed, buf);
 	if (r == -EUCLEAN)

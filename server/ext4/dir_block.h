@@ -74,7 +74,9 @@ int f4_dirblk_is_dx(const struct f4_volume *vol, const uint8_t *data);
 /* f4_dirblk_limit - where the entries of a block end: before the tail of a leaf with a checksum. */
 uint32_t f4_dirblk_limit(const struct f4_volume *vol, const uint8_t *data);
 
-/* f4_dent_at - decode and check the entry at @off of the chain that ends at @limit. 0 or -EUCLEAN. */
+/*
+ * f4_dent_at - decode and check the entry at @off of the chain that ends at @limit. 0 or -EUCLEAN.
+ */
 int f4_dent_at(const struct f4_volume *vol, const uint8_t *data, uint32_t off, uint32_t limit,
 	       struct f4_dent *ret);
 
@@ -124,7 +126,8 @@ int f4_dirblk_from_inline(const struct f4_volume *vol, uint8_t *data, uint32_t i
 /* Distance between an entry's place in the inline area and in the block that it becomes. */
 #define F4_INLINE_DIR_SHIFT 20u
 
-/* f4_dir_blocks - size in blocks. Return: 0; -EUCLEAN, reported (no whole blocks, or larger than the volume). */
+/* f4_dir_blocks - size in blocks. Return: 0; -EUCLEAN, reported (no whole blocks, or larger than
+ * the volume). */
 int f4_dir_blocks(struct f4_inode *dir, uint32_t *ret);
 
 /*

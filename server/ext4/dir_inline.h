@@ -8,7 +8,9 @@
 
 #include "server/ext4/dir_block.h"
 
-/* f4_dir_entry.off of '.', which has no entry; that of '..' is 0, the place of the parent's number. */
+/*
+ * f4_dir_entry.off of '.', which has no entry; that of '..' is 0, the place of the parent's number.
+ */
 #define F4_INLINE_OFF_DOT UINT32_MAX
 
 /* f4_dir_inline_load - the content, checked. *ret is the caller's to free. */

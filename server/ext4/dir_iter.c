@@ -173,7 +173,8 @@ static uint64_t position_of(int version, const struct f4_dent *e, uint32_t hash,
 
 static void bad_name(struct f4_inode *dir, const struct f4_dent *e)
 {
-	(void)f4_corrupt(dir->vol, dir->ino, 0, "entry for inode %u has an impossible name", e->ino);
+	(void)f4_corrupt(dir->vol, dir->ino, 0, "entry for inode %u has an impossible name",
+			 e->ino);
 }
 
 static bool is_dots(const struct f4_dent *e)
@@ -278,7 +279,9 @@ static int emit_all(struct set *s)
 
 /* --- hash order ----------------------------------------------------------------------------- */
 
-/* The leaf that the path leads to, and those that continue its last hash. Return: as f4_htree_next. */
+/*
+ * The leaf that the path leads to, and those that continue its last hash. Return: as f4_htree_next.
+ */
 static int add_leaves(struct set *s, struct f4_htree_path *p, uint32_t *ret_hash)
 {
 	int r;

@@ -106,12 +106,17 @@ static int nokey_init(const char *name, size_t len, struct f4_dir_name *ret)
 	return 0;
 }
 
+static bool is_folded(const struct f4_inode *dir)
+{
+	return (dir->flags & F4_FL_CASEFOLD) && f4_has_incompat(dir->vol, F4_INCOMPAT_CASEFOLD);
+}
+
 static const struct ext2fs_nls_table *dir_nls(const struct f4_inode *dir)
 {
 	const struct f4_volume *vol = dir->vol;
 	const struct f4_super *sb;
 
-	if (!(dir->flags & F4_FL_CASEFOLD) || !f4_has_incompat(vol, F4_INCOMPAT_CASEFOLD))
+	if (!is_folded(dir))
 		return NULL;
 	/* The encoding never changes while mounted, so its bytes need no lock. */
 	sb = (const void *)(vol->sb_buf->data + vol->sb_offset);
@@ -168,7 +173,7 @@ int f4_dir_name_may_add(const struct f4_inode *dir, const char *name, size_t len
 
 	if (is_encrypted(dir))
 		return -ENOKEY;
-	if (!(dir->flags & F4_FL_CASEFOLD) || !f4_has_incompat(vol, F4_INCOMPAT_CASEFOLD))
+	if (!is_folded(dir))
 		return 0;
 	nls = dir_nls(dir);
 	if (!nls)
@@ -189,7 +194,7 @@ static bool unsigned_bytes(const struct f4_volume *vol)
 
 int f4_dir_hash_version(const struct f4_inode *dir, uint8_t raw)
 {
-	bool fold = (dir->flags & F4_FL_CASEFOLD) && f4_has_incompat(dir->vol, F4_INCOMPAT_CASEFOLD);
+	bool fold = is_folded(dir);
 
 	if (fold && is_encrypted(dir)) /* keyed, and stored beside each name */
 		return raw == F4_HASH_SIPHASH ? (int)raw : -EOPNOTSUPP;
@@ -203,7 +208,7 @@ int f4_dir_hash_version(const struct f4_inode *dir, uint8_t raw)
 int f4_dir_hash_default(const struct f4_inode *dir, uint8_t *ret_raw)
 {
 	uint8_t raw = dir->vol->def_hash_version;
-	bool fold = (dir->flags & F4_FL_CASEFOLD) && f4_has_incompat(dir->vol, F4_INCOMPAT_CASEFOLD);
+	bool fold = is_folded(dir);
 
 	if (unsigned_bytes(dir->vol))
 		raw = (uint8_t)(raw - F4_HASH_LEGACY_UNSIGNED);

@@ -57,7 +57,8 @@ int f4_dir_hash(const struct f4_inode *dir, int version, const uint8_t *name, ui
 
 /* Longest stand-in: 8 bytes of hashes, 149 of name, 32 of digest, in base64. */
 #define F4_NOKEY_MAX 252u
-/* f4_dir_name_nokey - the stand-in for a ciphertext name. Return: its length; 0: too short to be one. */
+/* f4_dir_name_nokey - the stand-in for a ciphertext name. Return: its length; 0: too short to be
+ * one. */
 size_t f4_dir_name_nokey(uint32_t hash, uint32_t minor, const uint8_t *name, uint32_t len,
 			 char ret[F4_NOKEY_MAX]);
 

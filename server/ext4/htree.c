@@ -30,7 +30,8 @@ uint32_t f4_htree_node_limit(const struct f4_volume *vol)
 
 uint32_t f4_htree_root_limit(const struct f4_volume *vol)
 {
-	return f4_htree_node_limit(vol) - (ROOT_BASE - NODE_BASE) / (uint32_t)sizeof(struct f4_dx_entry);
+	return f4_htree_node_limit(vol) -
+	       (ROOT_BASE - NODE_BASE) / (uint32_t)sizeof(struct f4_dx_entry);
 }
 
 uint32_t f4_htree_levels_max(const struct f4_volume *vol)
@@ -144,8 +145,8 @@ static int read_below(struct f4_inode *dir, const struct f4_htree_frame *f, stru
 				  "directory index names block %u of %u", lblk, blocks);
 	r = f4_dir_read(dir, lblk, ret);
 	if (r == 0 && !*ret)
-		return f4_corrupt(dir->vol, dir->ino, 0, "block %u of an indexed directory is a hole",
-				  lblk);
+		return f4_corrupt(dir->vol, dir->ino, 0,
+				  "block %u of an indexed directory is a hole", lblk);
 	return r;
 }
 
@@ -161,7 +162,8 @@ static int read_node(struct f4_inode *dir, struct f4_htree_path *p, uint32_t lev
 	f->buf = buf;
 	for (uint32_t i = 0; i < level; i++) {
 		if (p->f[i].buf->blk == buf->blk)
-			return f4_corrupt(dir->vol, dir->ino, buf->blk, "loop in a directory index");
+			return f4_corrupt(dir->vol, dir->ino, buf->blk,
+					  "loop in a directory index");
 	}
 	if (f4_dirblk_is_dx(dir->vol, buf->data) != 1)
 		return f4_corrupt(dir->vol, dir->ino, buf->blk,
@@ -258,7 +260,7 @@ static int find_in_leaf(struct f4_inode *dir, struct f4_htree_path *p,
 		return f4_corrupt(vol, dir->ino, leaf->blk, "broken entry at byte %u", e.off);
 	if (r == 0)
 		return -ENOENT;
-	*ret = (struct f4_dir_entry){ .ino = e.ino, .type = e.type, .blk = leaf->blk, .off = e.off };
+	*ret = (struct f4_dir_entry){.ino = e.ino, .type = e.type, .blk = leaf->blk, .off = e.off};
 	return 0;
 }
 

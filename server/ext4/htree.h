@@ -3,10 +3,10 @@
  * The hash tree of a large directory: finding, adding, walking in hash order. Private to the
  * directory code.
  *
- * Block 0 is the root: '.', '..', then an array of (hash, block), sorted; each block holds the names
- * whose hash is from its own up to the next entry's. Below are 0 to 2 levels of nodes (2 only with
- * large_dir), then leaves, which are ordinary directory blocks. Names with one hash that lie on both
- * sides of a boundary: the right block's hash has its low bit set, "look there too".
+ * Block 0 is the root: '.', '..', then an array of (hash, block), sorted; each block holds the
+ * names whose hash is from its own up to the next entry's. Below are 0 to 2 levels of nodes (2 only
+ * with large_dir), then leaves, which are ordinary directory blocks. Names with one hash that lie
+ * on both sides of a boundary: the right block's hash has its low bit set, "look there too".
  * Source: kernel Documentation/filesystems/ext4/directory.rst, "hash tree directories".
  */
 #ifndef F4_EXT4_HTREE_H
@@ -18,8 +18,9 @@
 
 /* Positive results. */
 enum f4_htree_result {
-	F4_HTREE_UNUSABLE = 1, /* an index of a kind that is not ours to read: go through all blocks */
-	F4_HTREE_END,	       /* no further leaf */
+	F4_HTREE_UNUSABLE =
+		1,    /* an index of a kind that is not ours to read: go through all blocks */
+	F4_HTREE_END, /* no further leaf */
 };
 
 struct f4_htree_frame {

@@ -44,7 +44,8 @@ int f4_op_find(struct f4_inode *dir, const char *name, size_t len, struct f4_dir
 	if (r < 0)
 		return r;
 	if (ret_ent->ino == dir->ino)
-		return f4_corrupt(dir->vol, dir->ino, ret_ent->blk, "an entry names its own directory");
+		return f4_corrupt(dir->vol, dir->ino, ret_ent->blk,
+				  "an entry names its own directory");
 	r = f4_inode_get(dir->vol, ret_ent->ino, 0, ret);
 	if (r == -ESTALE)
 		return f4_corrupt(dir->vol, dir->ino, ret_ent->blk,
@@ -244,7 +245,8 @@ static void set_device(struct f4_inode *inode, uint32_t rdev)
 	if (maj < 256 && min < 256)
 		f4_store_le32(inode->i_block, (maj << 8) | min);
 	else
-		f4_store_le32(inode->i_block + 4, (min & 0xff) | (maj << 8) | ((min & ~0xffu) << 12));
+		f4_store_le32(inode->i_block + 4,
+			      (min & 0xff) | (maj << 8) | ((min & ~0xffu) << 12));
 }
 
 static int fill_inode(struct f4_handle *h, struct create *c)

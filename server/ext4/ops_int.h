@@ -33,7 +33,9 @@ int f4_op_dir_ok(const struct f4_inode *dir);
 int f4_op_find(struct f4_inode *dir, const char *name, size_t len, struct f4_dir_entry *ret_ent,
 	       struct f4_inode **ret);
 
-/* f4_op_may_add/may_take - immutable and append-only, of the directory and of what the entry names. */
+/*
+ * f4_op_may_add/may_take - immutable and append-only, of the directory and of what the entry names.
+ */
 int f4_op_may_add(const struct f4_inode *dir);
 int f4_op_may_take(const struct f4_inode *dir, const struct f4_inode *child);
 
@@ -51,7 +53,8 @@ int f4_op_announce(struct f4_handle *h, struct f4_inode *inode);
 int f4_op_pin(struct f4_handle *h, struct f4_inode *dir, const struct f4_dir_entry *ent,
 	      struct f4_buf **ret);
 
-/* f4_op_change_credits - blocks that removing or changing an entry of @dir may change, with its inode. */
+/* f4_op_change_credits - blocks that removing or changing an entry of @dir may change, with its
+ * inode. */
 uint32_t f4_op_change_credits(const struct f4_inode *dir);
 
 /* f4_op_abandon - a new inode will not be used: it dies with its last reference. 0 or an error

@@ -29,9 +29,9 @@ static void unlock_both(struct removal *rm)
 }
 
 /*
- * Lock the directory and the child that it names. The child's lock is taken second; where its number
- * is lower that would be the wrong order, so it is only tried, and on failure both are locked in
- * order and the name is looked up again: it may have come to mean another inode.
+ * Lock the directory and the child that it names. The child's lock is taken second; where its
+ * number is lower that would be the wrong order, so it is only tried, and on failure both are
+ * locked in order and the name is looked up again: it may have come to mean another inode.
  */
 static int lock_child(struct removal *rm)
 {
@@ -90,7 +90,8 @@ static int removal_checks(struct removal *rm, bool is_rmdir)
 			return r < 0 ? r : -ENOTEMPTY;
 	}
 	if (child->links == 0)
-		return f4_corrupt(child->vol, child->ino, 0, "an entry names an inode without links");
+		return f4_corrupt(child->vol, child->ino, 0,
+				  "an entry names an inode without links");
 	return 0;
 }
 

@@ -427,7 +427,8 @@ static int rename_locked(struct rename *rn)
 	int r, r2;
 
 	if (rn->from.child == rn->to.child)
-		return rn->flags & NOREPLACE ? -EEXIST : 0; /* two names of one inode stay, says POSIX */
+		return rn->flags & NOREPLACE ? -EEXIST
+					     : 0; /* two names of one inode stay, says POSIX */
 	r = checks(rn);
 	if (r == 0)
 		r = f4_txn_begin(rn->vol->journal, credits(rn), &h);

@@ -80,7 +80,8 @@ int dt_shell(struct dirtest *t, const char *command)
 
 	if (r < 0)
 		die(t, "store", r);
-	snprintf(line, sizeof(line), "PATH=$PATH:/usr/sbin:/sbin; { %s; } >/dev/null 2>&1", command);
+	snprintf(line, sizeof(line), "PATH=$PATH:/usr/sbin:/sbin; { %s; } >/dev/null 2>&1",
+		 command);
 	r = coretest_shell(&t->core, line);
 	f4_disk_free(t->disk);
 	load(t);

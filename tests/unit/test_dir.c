@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Directory blocks, names and hashes, without a volume: chains, damage, rec_len coding, stand-ins. */
+/*
+ * Directory blocks, names and hashes, without a volume: chains, damage, rec_len coding, stand-ins.
+ */
 #include "server/ext4/dir_block.h"
 
 #include <errno.h>
@@ -44,7 +46,8 @@ static void rec_len_coding(void)
 		     { 65524, 65536 }, { 65536, 65536 }, { 32768, 32768 } };
 
 	for (size_t i = 0; i < F4_ARRAY_LEN(good); i++)
-		TEST_EQ(f4_rec_len_decode(f4_rec_len_encode(good[i].len), good[i].block), good[i].len);
+		TEST_EQ(f4_rec_len_decode(f4_rec_len_encode(good[i].len), good[i].block),
+			good[i].len);
 	TEST_EQ(f4_rec_len_decode(0, 65536), 65536);
 	TEST_EQ(f4_rec_len_decode(0, 4096), 0);
 	TEST_EQ(f4_dent_need(1), 12);
@@ -68,9 +71,11 @@ static void fill_and_empty(uint32_t block_size, bool csum)
 	TEST_EQ(f4_dirblk_check(&vol, data, 0, limit), 0);
 	for (;; n++) {
 		snprintf(name, sizeof(name), "file-%u-%.*s", n, (int)(n % 13), "abcdefghijklm");
-		if (f4_dirblk_room(&vol, data, 0, limit, f4_dent_need((uint32_t)strlen(name)), &off) != 1)
+		if (f4_dirblk_room(&vol, data, 0, limit, f4_dent_need((uint32_t)strlen(name)),
+				   &off) != 1)
 			break;
-		f4_dirblk_put(&vol, data, off, name, (uint32_t)strlen(name), n + 1 > 900 ? 900 : n + 1, 1);
+		f4_dirblk_put(&vol, data, off, name, (uint32_t)strlen(name),
+			      n + 1 > 900 ? 900 : n + 1, 1);
 		/* A block with '.' and '..' and more is no index root, so its limit stays. */
 		TEST_EQ(f4_dirblk_limit(&vol, data), limit);
 	}
@@ -78,7 +83,8 @@ static void fill_and_empty(uint32_t block_size, bool csum)
 	TEST_EQ(f4_dirblk_check(&vol, data, 0, limit), 0);
 	for (uint32_t step = 0; step < 3; step++) {
 		for (uint32_t i = step; i < n; i += 3) {
-			snprintf(name, sizeof(name), "file-%u-%.*s", i, (int)(i % 13), "abcdefghijklm");
+			snprintf(name, sizeof(name), "file-%u-%.*s", i, (int)(i % 13),
+				 "abcdefghijklm");
 			struct f4_dir_name key = name_of(&dir, name);
 
 			TEST_EQ(f4_dirblk_find(&vol, data, 0, limit, &key, &e), 1);
@@ -170,7 +176,9 @@ static void index_limits(void)
 {
 	struct f4_volume plain = fake_volume(4096, false), csum = fake_volume(4096, true);
 
-	/* What mke2fs and the kernel write: (4096 - 8) / 8, (4096 - 32) / 8, one less with a tail. */
+	/*
+	 * What mke2fs and the kernel write: (4096 - 8) / 8, (4096 - 32) / 8, one less with a tail.
+	 */
 	TEST_EQ(f4_htree_node_limit(&plain), 511);
 	TEST_EQ(f4_htree_root_limit(&plain), 508);
 	TEST_EQ(f4_htree_node_limit(&csum), 510);
@@ -188,7 +196,8 @@ static void hostile_blocks(void)
 	unsigned int seed = 4711, refused = 0;
 
 	for (int round = 0; round < 20000; round++) {
-		uint8_t *data = malloc(1024); /* exactly: the allocator's red zones are the border */
+		uint8_t *data =
+			malloc(1024); /* exactly: the allocator's red zones are the border */
 		struct f4_dir_name key = name_of(&dir, "name-5");
 		uint32_t off, limit;
 		struct f4_dent e;
@@ -224,7 +233,8 @@ static void inline_becomes_block(void)
 	struct f4_volume vol = fake_volume(1024, true);
 	struct f4_inode dir = fake_dir(&vol, 0);
 	uint8_t area[160] = { 0 }, data[1024];
-	static const char *const names[] = { "a", "quite-a-long-name-indeed", "third", "in-the-second-part" };
+	static const char *const names[] = {"a", "quite-a-long-name-indeed", "third",
+					    "in-the-second-part"};
 	struct f4_dir_name key;
 	struct f4_dent e;
 
@@ -273,12 +283,16 @@ static void hashes(void)
 		TEST_EQ(minor, t[i].minor);
 	}
 	static const uint32_t seed[4] = { 0x67452301, 0xefcdab89, 0x67452301, 0xefcdab89 };
-	memcpy(vol.hash_seed, seed, sizeof(seed)); /* 01234567-89ab-cdef-0123-456789abcdef as bytes */
-	TEST_EQ(f4_dir_hash(&dir, (int)F4_HASH_HALF_MD4, (const uint8_t *)"hello", 5, &hash, &minor), 0);
+	memcpy(vol.hash_seed, seed,
+	       sizeof(seed)); /* 01234567-89ab-cdef-0123-456789abcdef as bytes */
+	TEST_EQ(f4_dir_hash(&dir, (int)F4_HASH_HALF_MD4, (const uint8_t *)"hello", 5, &hash,
+			    &minor),
+		0);
 	TEST_EQ(hash, 0xa26e4a80);
 	TEST_EQ(minor, 0x97e5b7f7);
 	TEST_EQ(f4_dir_hash_version(&dir, 1), F4_HASH_HALF_MD4);
-	TEST_EQ(f4_dir_hash_version(&dir, 3), -EOPNOTSUPP); /* never on disk: a superblock flag says it */
+	TEST_EQ(f4_dir_hash_version(&dir, 3),
+		-EOPNOTSUPP); /* never on disk: a superblock flag says it */
 	TEST_EQ(f4_dir_hash_version(&dir, 6), -EOPNOTSUPP);
 	TEST_EQ(f4_dir_hash_version(&dir, 200), -EOPNOTSUPP);
 	vol.def_hash_version = F4_HASH_HALF_MD4_UNSIGNED;

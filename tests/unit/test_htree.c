@@ -20,26 +20,27 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-	{ "4k", "-t ext4 -b 4096 -N 256", "64M", NULL, 30000, 24, 1 },
-	{ "1k", "-t ext4 -b 1024 -N 256", "64M", NULL, 100000, 10, 2 },
-	{ "1k, no checksums", "-t ext4 -O ^metadata_csum -b 1024 -N 256", "64M", NULL, 20000, 30, 2 },
-	{ "three levels", "-t ext4 -O large_dir -b 1024 -N 256", "128M", NULL, 24000, 250, 3 },
-	{ "three levels, no checksums", "-t ext4 -O large_dir,^metadata_csum -b 1024 -N 256", "128M",
-	  NULL, 24000, 250, 3 },
-	{ "64k", "-t ext4 -b 65536 -N 256", "128M", NULL, 25000, 40, 1 },
-	{ "ext3", "-t ext3 -b 1024 -N 256", "32M", NULL, 12000, 40, 2 },
-	{ "ext2, linear", "-t ext2 -O ^dir_index -b 1024 -N 256", "16M", NULL, 3000, 40, 0 },
-	{ "csum, linear", "-t ext4 -O ^dir_index -b 4096 -N 256", "32M", NULL, 5000, 40, 0 },
-	{ "no filetype", "-t ext2 -O ^filetype,dir_index -b 1024 -N 256", "16M", NULL, 5000, 40, 2 },
-	{ "legacy hash", "-t ext4 -b 1024 -N 256", "32M", "tune2fs -E hash_alg=legacy $IMG", 15000, 20, 2 },
-	{ "tea hash", "-t ext4 -b 1024 -N 256", "32M", "tune2fs -E hash_alg=tea $IMG", 15000, 20, 2 },
-	{ "unsigned half md4", "-t ext4 -b 1024 -N 256", "32M", "debugfs -w -R 'ssv flags 2' $IMG",
-	  15000, 20, 2 },
-	{ "unsigned tea", "-t ext4 -b 1024 -N 256", "32M",
-	  "tune2fs -E hash_alg=tea $IMG && debugfs -w -R 'ssv flags 2' $IMG", 15000, 20, 2 },
-	{ "inline first", "-t ext4 -O inline_data -I 256 -b 1024 -N 256", "32M", NULL, 5000, 40, 2 },
-	{ "block maps", "-t ext4 -O ^extents,^64bit -b 1024 -N 256", "32M", NULL, 8000, 60, 2 },
-	{ "bigalloc", "-t ext4 -O bigalloc -C 16384 -b 4096 -N 256", "64M", NULL, 20000, 60, 1 },
+	{"4k", "-t ext4 -b 4096 -N 256", "64M", NULL, 30000, 24, 1},
+	{"1k", "-t ext4 -b 1024 -N 256", "64M", NULL, 100000, 10, 2},
+	{"1k, no checksums", "-t ext4 -O ^metadata_csum -b 1024 -N 256", "64M", NULL, 20000, 30, 2},
+	{"three levels", "-t ext4 -O large_dir -b 1024 -N 256", "128M", NULL, 24000, 250, 3},
+	{"three levels, no checksums", "-t ext4 -O large_dir,^metadata_csum -b 1024 -N 256", "128M",
+	 NULL, 24000, 250, 3},
+	{"64k", "-t ext4 -b 65536 -N 256", "128M", NULL, 25000, 40, 1},
+	{"ext3", "-t ext3 -b 1024 -N 256", "32M", NULL, 12000, 40, 2},
+	{"ext2, linear", "-t ext2 -O ^dir_index -b 1024 -N 256", "16M", NULL, 3000, 40, 0},
+	{"csum, linear", "-t ext4 -O ^dir_index -b 4096 -N 256", "32M", NULL, 5000, 40, 0},
+	{"no filetype", "-t ext2 -O ^filetype,dir_index -b 1024 -N 256", "16M", NULL, 5000, 40, 2},
+	{"legacy hash", "-t ext4 -b 1024 -N 256", "32M", "tune2fs -E hash_alg=legacy $IMG", 15000,
+	 20, 2},
+	{"tea hash", "-t ext4 -b 1024 -N 256", "32M", "tune2fs -E hash_alg=tea $IMG", 15000, 20, 2},
+	{"unsigned half md4", "-t ext4 -b 1024 -N 256", "32M", "debugfs -w -R 'ssv flags 2' $IMG",
+	 15000, 20, 2},
+	{"unsigned tea", "-t ext4 -b 1024 -N 256", "32M",
+	 "tune2fs -E hash_alg=tea $IMG && debugfs -w -R 'ssv flags 2' $IMG", 15000, 20, 2},
+	{"inline first", "-t ext4 -O inline_data -I 256 -b 1024 -N 256", "32M", NULL, 5000, 40, 2},
+	{"block maps", "-t ext4 -O ^extents,^64bit -b 1024 -N 256", "32M", NULL, 8000, 60, 2},
+	{"bigalloc", "-t ext4 -O bigalloc -C 16384 -b 4096 -N 256", "64M", NULL, 20000, 60, 1},
 };
 
 static const struct shape *now;
@@ -287,7 +288,8 @@ static void many_names(void)
 /* Without large_dir the index ends at two levels: ENOSPC, nothing changed, and it stays usable. */
 static void full_index(void)
 {
-	static const struct shape s = { "full index", "-t ext4 -b 1024 -N 256", "128M", NULL, 60000, 250, 2 };
+	static const struct shape s = {
+		"full index", "-t ext4 -b 1024 -N 256", "128M", NULL, 60000, 250, 2};
 	uint32_t ino, n = 0, found = 0;
 	struct f4_inode *dir;
 	uint64_t size;
@@ -321,8 +323,13 @@ static void full_index(void)
 /* The disk fills in the middle of splits: each name is in whole or not at all. */
 static void full_disk(void)
 {
-	static const struct shape s = { "full disk", "-t ext4 -b 1024 -N 64 -m 0 -O ^has_journal", "1M",
-					NULL, 20000, 120, 2 };
+	static const struct shape s = {"full disk",
+				       "-t ext4 -b 1024 -N 64 -m 0 -O ^has_journal",
+				       "1M",
+				       NULL,
+				       20000,
+				       120,
+				       2};
 	uint32_t ino, n = 0, found = 0;
 	struct f4_inode *dir;
 	uint8_t *have;
@@ -418,8 +425,9 @@ static void damage(const uint64_t *blks, uint32_t n, unsigned int *seed)
 static void damaged_directories(void)
 {
 	static const struct shape all[] = {
-		{ "indexed", "-t ext4 -O ^metadata_csum,^has_journal -b 1024 -N 64", "2M", NULL, 3000, 60, 2 },
-		{ "linear", "-t ext2 -O ^dir_index -b 1024 -N 64", "1M", NULL, 400, 30, 0 },
+		{"indexed", "-t ext4 -O ^metadata_csum,^has_journal -b 1024 -N 64", "2M", NULL,
+		 3000, 60, 2},
+		{"linear", "-t ext2 -O ^dir_index -b 1024 -N 64", "1M", NULL, 400, 30, 0},
 	};
 	static uint64_t blks[400];
 	unsigned int seed = 99;
@@ -460,7 +468,8 @@ static void damaged_directories(void)
 /* A million names, one call after the other: time for each must not grow with their number. */
 static void million(void)
 {
-	static const struct shape s = { "million", "-t ext4 -b 4096 -N 64", "256M", NULL, 1100000, 16, 2 };
+	static const struct shape s = {
+		"million", "-t ext4 -b 4096 -N 64", "256M", NULL, 1100000, 16, 2};
 	double t0, first, last;
 	struct f4_inode *dir;
 	uint32_t n = 0;
@@ -480,7 +489,8 @@ static void million(void)
 	while (n < s.names)
 		TEST_EQ(add(dir, n++), 0);
 	last = seconds() - t0;
-	printf("     20,000 insertions: %.2f s at the start, %.2f s behind %u\n", first, last, n - 20000);
+	printf("     20,000 insertions: %.2f s at the start, %.2f s behind %u\n", first, last,
+	       n - 20000);
 	TEST_CHECK(last < 3 * first);
 	f4_inode_put(dir);
 	end();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests on names against a model: thousands of random ones on many shapes of image, each with the
- * result that the model predicts, the whole tree compared now and then, e2fsck at the end.
+ * Requests on names against a model: thousands of random ones on many shapes of image, each with
+ * the result that the model predicts, the whole tree compared now and then, e2fsck at the end.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -147,7 +147,8 @@ static const char *random_name(char buf[256])
 
 static void do_create(int dir, const char *name)
 {
-	static const uint16_t types[] = { S_IFREG, S_IFREG, S_IFDIR, S_IFDIR, S_IFLNK, S_IFIFO, S_IFCHR };
+	static const uint16_t types[] = {S_IFREG, S_IFREG, S_IFDIR, S_IFDIR,
+					 S_IFLNK, S_IFIFO, S_IFCHR};
 	uint16_t type = types[rnd((int)F4_ARRAY_LEN(types))];
 	struct f4_inode *d = dt_get(&t, nodes[dir].ino);
 	int want = model_find(dir, name) ? -EEXIST : 0;
@@ -291,7 +292,8 @@ static void do_rename(int from, const char *name, int to, const char *new_name)
 	e = dt_get(&t, nodes[to].ino);
 	r = f4_op_rename(d, name, strlen(name), e, new_name, strlen(new_name), flags, &root_cred);
 	if (r != want)
-		fprintf(stderr, "rename %d/%.20s to %d/%.20s flags %u\n", from, name, to, new_name, flags);
+		fprintf(stderr, "rename %d/%.20s to %d/%.20s flags %u\n", from, name, to, new_name,
+			flags);
 	TEST_EQ(r, want);
 	f4_inode_put(d);
 	f4_inode_put(e);
@@ -340,7 +342,8 @@ static void compare_dir(int dir, int piece)
 			shown++;
 			TEST_CHECK(e && nodes[e->node].ino == list[k].ino);
 			if (e && f4_has_incompat(t.vol, F4_INCOMPAT_FILETYPE))
-				TEST_EQ(list[k].type, f4_dir_mode_to_type(t.vol, nodes[e->node].type));
+				TEST_EQ(list[k].type,
+					f4_dir_mode_to_type(t.vol, nodes[e->node].type));
 		}
 	}
 	TEST_EQ(got, 0);

@@ -376,7 +376,8 @@ static void damaged_trees(void)
 	f4_inode_put(b);
 	TEST_EQ(dt_close(&t), 0);
 	/* 'a' is in b as well, and says that b is its parent: no way up from there. */
-	tune_image("cd a/b\\nlink ../../a loop\\nlink <200> ghost\\ncd ..\\nunlink ..\\nlink <13> ..\\n");
+	tune_image("cd a/b\\nlink ../../a loop\\nlink <200> ghost\\ncd ..\\nunlink ..\\nlink <13> "
+		   "..\\n");
 	dt_open(&t);
 	TEST_EQ(lookup_name(t.root, "a", &ino), 0);
 	a = dt_get(&t, ino);
@@ -416,7 +417,8 @@ static void *work(void *arg)
 	struct worker *w = arg;
 
 	for (int i = 0; i < 1500; i++) {
-		struct f4_inode *a = w->dirs[rand_r(&w->seed) % 3], *b = w->dirs[rand_r(&w->seed) % 3];
+		struct f4_inode *a = w->dirs[rand_r(&w->seed) % 3],
+				*b = w->dirs[rand_r(&w->seed) % 3];
 		char x[8], y[8];
 		struct dt_name list[5];
 		uint64_t cookie = 0;
