@@ -58,6 +58,7 @@ int f4_file_finish(struct f4_handle *h, struct f4_inode *inode, int r)
 {
 	int store = f4_inode_store(h, inode), end;
 
+	h->sync = f4_file_is_sync(inode);
 	/* What was changed in memory but can't be stored would be half a change on disk. */
 	end = store ? f4_txn_abort(h, store) : f4_txn_end(h);
 	return r ? r : end;
@@ -180,6 +181,7 @@ struct write_op {
 	uint32_t flags;	   /* F4_WRITE_* */
 	uint32_t map_flags; /* for f4_map_alloc */
 	bool caps;	   /* has_caps, looked at under the lock */
+	bool sync;	   /* f4_file_is_sync, likewise */
 };
 
 static uint64_t op_pos(const struct write_op *op)
@@ -316,6 +318,7 @@ static int overwrite(struct write_op *op)
 
 	f4_inode_rdlock(inode);
 	can = check_write(op);
+	op->sync = f4_file_is_sync(inode);
 	op->caps = !can && has_caps(inode);
 	can = can ? can : can_overwrite(op);
 	while (can > 0 && op->done < op->len) {
@@ -523,8 +526,8 @@ int f4_file_write(struct f4_inode *inode, const void *buf, size_t len, uint64_t 
 		return r;
 	}
 	*ret_len = op.done;
-	if (flags & (F4_WRITE_SYNC | F4_WRITE_DSYNC))
-		return f4_file_fsync(inode, !(flags & F4_WRITE_SYNC));
+	if (op.sync || (flags & (F4_WRITE_SYNC | F4_WRITE_DSYNC)))
+		return f4_file_fsync(inode, !op.sync && !(flags & F4_WRITE_SYNC));
 	return 0;
 }
 

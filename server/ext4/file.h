@@ -53,6 +53,12 @@ int f4_file_fsync(struct f4_inode *inode, bool datasync);
 /* f4_file_release - the last open handle for writing is gone: drop preallocations. */
 void f4_file_release(struct f4_inode *inode);
 
+/*
+ * f4_file_flush_journalled - F4_FL_JOURNAL_DATA of a regular file is about to change: everything
+ * journalled goes home, and no block of the file stays in the cache. Lock held exclusive, no handle.
+ */
+int f4_file_flush_journalled(struct f4_inode *inode);
+
 /* f4_file_readlink - target into @buf (at least block size + 1 bytes), NUL-ended. */
 int f4_file_readlink(struct f4_inode *inode, char *buf, size_t size, size_t *ret_len);
 /* f4_file_symlink - store the target of a new symlink inside @h (inode not yet reachable); needs f4_map_credits + 2. */

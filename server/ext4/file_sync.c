@@ -41,11 +41,29 @@ int f4_file_fsync(struct f4_inode *inode, bool datasync)
 
 void f4_file_release(struct f4_inode *inode)
 {
-	/* The next writer's first block goes near the file's blocks again, not where the last one ended. */
-	f4_inode_wrlock(inode);
-	inode->alloc_goal = 0;
-	f4_inode_unlock(inode);
 	f4_alloc_done(inode->vol, inode->ino);
+}
+
+int f4_file_flush_journalled(struct f4_inode *inode)
+{
+	struct f4_volume *vol = inode->vol;
+	uint64_t last = f4_bytes_to_blks_up(vol, inode->size);
+	uint32_t lblk = 0;
+	int r = vol->journal ? f4_journal_flush(vol->journal) : 0;
+
+	if (f4_is_inline(inode))
+		return r;
+	while (!r && lblk < last && lblk <= F4_MAP_LBLK_MAX) {
+		struct f4_map map;
+
+		r = f4_map_lookup(inode, lblk, UINT32_MAX, &map);
+		if (r)
+			break;
+		if (map.flags & F4_MAP_MAPPED)
+			f4_cache_invalidate(vol->cache, map.pblk, map.len);
+		lblk += map.len;
+	}
+	return r;
 }
 
 /* --- symlinks --- */

@@ -232,6 +232,11 @@ static int set_flags_locked(struct f4_inode *inode, uint32_t flags)
 		user = FL_FOR_OTHERS;
 	if (((flags ^ old) & flags & ~user & ~F4_FL_CASEFOLD) != 0)
 		flags &= user | ~FL_USER; /* as the kernel: what makes no sense here is not set */
+	if (f4_is_reg(inode) && ((flags ^ old) & F4_FL_JOURNAL_DATA)) {
+		r = f4_file_flush_journalled(inode);
+		if (r < 0)
+			return r;
+	}
 	inode->flags = flags;
 	r = store_change(inode);
 	if (r < 0)
