@@ -5,17 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "helper/broker.h"
 #include "helper/child.h"
+#include "helper/mounts.h"
 #include "protocol/base/cleanup.h"
 #include "protocol/base/kernel.h"
 #include "protocol/base/log.h"
 #include "protocol/base/str.h"
+#include "protocol/wire.h"
 
 /* Linux 5.14 and 5.10; not in glibc 2.36. Source: include/uapi/linux/mount.h. */
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
@@ -176,6 +180,15 @@ static int child_failed(struct f4_fail *f, int rc, const char *what)
 	}
 }
 
+/* May anybody make a user namespace? */
+static bool has_user_namespaces(void)
+{
+	f4_auto_fd fd = open("/proc/sys/user/max_user_namespaces", O_RDONLY | O_CLOEXEC);
+	char first = '1';
+
+	return fd < 0 || read(fd, &first, 1) < 1 || first != '0';
+}
+
 static int no_right(struct f4_fail *f, int error)
 {
 	if (error == ENODEV)
@@ -190,8 +203,90 @@ static int no_right(struct f4_fail *f, int error)
 			       "the mount namespace, which a container may lack (unshare -Urm gives "
 			       "one where user namespaces are allowed)");
 	return f4_fail(f, F4_EXIT_USAGE, error,
-		       "this user may not mount here: be root, or root of a user namespace "
-		       "(unshare -Urm)");
+		       "this user may not mount, and no attach broker listens at %s (systemctl "
+		       "start fuse4fs-mountd.socket)%s",
+		       f4_broker_path(),
+		       has_user_namespaces() ? "; or mount as root of a user namespace (unshare -Urm)" :
+					       "; user namespaces are off here");
+}
+
+/* --- by the broker ------------------------------------------------------------------------- */
+
+/*
+ * The root of the mount that has come to be at @t, of this user's: an O_PATH descriptor, or -1.
+ * @t->fd is still what is below it.
+ */
+static int find_placed(const struct f4_target *t, const char *subtype)
+{
+	struct f4_mounts m f4_cleanup(f4_mounts_done) = F4_MOUNTS_INIT;
+	f4_auto_fd fd = open(t->path, O_PATH | O_CLOEXEC);
+	const struct f4_mount *mount;
+	int before, now;
+	uid_t owner;
+
+	if (fd < 0 || f4_fd_mount_id(t->fd, &before) < 0 || f4_fd_mount_id(fd, &now) < 0 ||
+	    now == before || f4_mounts_load(&m) < 0)
+		return -1;
+	mount = f4_mounts_by_id(&m, now);
+	if (!mount || !f4_mount_is_ours(mount, subtype) || !f4_mount_user_id(mount, &owner) ||
+	    owner != getuid())
+		return -1;
+	return f4_take_fd(&fd);
+}
+
+/* What was asked for and then given up may have been done all the same. */
+static void undo_placed(const struct f4_attach_request *r)
+{
+	struct f4_fail ignored = { 0 };
+	f4_auto_fd fd = find_placed(r->target, r->subtype);
+
+	if (fd >= 0)
+		(void)f4_broker_detach(r->target->path, true, NULL, &ignored); /* else it is dead */
+}
+
+static int ask_broker(struct f4_attach *a, const struct f4_attach_request *r,
+		      const sigset_t *wait_mask, struct f4_fail *f)
+{
+	const struct f4_broker_mount m = {
+		.fuse_fd = r->fuse_fd,
+		.target_fd = r->target->fd,
+		.source_fd = r->source_fd,
+		.source = r->source,
+		.target = r->target->name,
+		.ms_flags = r->ms_flags,
+		.allow_other = r->allow_other,
+		.default_permissions = r->default_permissions,
+		.max_read = r->max_read,
+	};
+	int rc;
+
+	if (r->opts->context || r->opts->fscontext || r->opts->defcontext || r->opts->rootcontext)
+		return f4_fail(f, F4_EXIT_USAGE, EPERM, "mount option 'context' and its like");
+	rc = f4_broker_attach(&m, wait_mask, f);
+	if (rc == F4_BROKER_E_NONE)
+		return no_right(f, EPERM);
+	if (rc != 0) {
+		if (f->error == 0) /* no answer; a refusal has the broker's errno */
+			undo_placed(r);
+		return rc;
+	}
+	a->how = F4_ATTACH_PLACED;
+	a->undo = strdup(r->target->path);
+	a->mount_fd = find_placed(r->target, r->subtype);
+	if (!a->undo)
+		undo_placed(r);
+	if (a->mount_fd < 0 || !a->undo)
+		return f4_fail(f, F4_EXIT_FAILED, 0, "%s: mounted by the broker, and not there",
+			       r->target->name);
+	f4_debug("%s: attached by the broker", r->target->name);
+	return 0;
+}
+
+/* May the broker help? Not root, who needs no help where there is any to be had. */
+static bool may_ask(const struct f4_attach_request *r, int error)
+{
+	return error == EPERM && geteuid() != 0 && r->target && !r->fuseblk &&
+	       f4_str_eq(r->subtype, F4_WIRE_SUBTYPE);
 }
 
 int f4_attach_create(struct f4_attach *a, const struct f4_attach_request *r,
@@ -204,7 +299,7 @@ int f4_attach_create(struct f4_attach *a, const struct f4_attach_request *r,
 	int rc;
 
 	if (fd < 0)
-		return no_right(f, errno);
+		return may_ask(r, errno) ? ask_broker(a, r, wait_mask, f) : no_right(f, errno);
 	if (configure(&c, r) != 0)
 		return F4_FAILED;
 	if (before_create)
@@ -254,8 +349,10 @@ int f4_attach_answers(const struct f4_attach *a, int timeout_ms, const sigset_t 
 
 int f4_attach_place(struct f4_attach *a, const struct f4_target *t, struct f4_fail *f)
 {
-	if (a->how == F4_ATTACH_PLACED)
+	if (a->how == F4_ATTACH_PLACED) {
+		free(f4_take_ptr(a->undo));
 		return 0;
+	}
 	if (move_mount(a->mount_fd, "", t->fd, "",
 		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0) {
 		a->how = F4_ATTACH_PLACED;
@@ -271,6 +368,11 @@ int f4_attach_place(struct f4_attach *a, const struct f4_target *t, struct f4_fa
 
 void f4_attach_done(struct f4_attach *a)
 {
+	struct f4_fail ignored = { 0 };
+
 	f4_close_p(&a->mount_fd);
+	if (a->undo)
+		(void)f4_broker_detach(a->undo, true, NULL, &ignored); /* without one it stays, dead */
+	free(f4_take_ptr(a->undo));
 	a->how = F4_ATTACH_NONE;
 }

@@ -11,8 +11,9 @@
  * it the kernel ends the FUSE connection: nothing is left behind.
  *
  * How: this process itself, by the mount descriptors of Linux 5.2, as root or as root of a user
- * namespace. Where it may not (enum f4_attach_how says who did it), one other way fits into
- * f4_attach_create(): a broker with the right, which creates and places in one request.
+ * namespace. Where it may not, f4_attach_create() asks the attach broker (broker.h), which creates
+ * and places in one request: then the mount is there before it answers, and f4_attach_done() has it
+ * detached unless f4_attach_place() has said that it is to stay.
  */
 #ifndef F4_HELPER_ATTACH_H
 #define F4_HELPER_ATTACH_H
@@ -38,6 +39,8 @@ struct f4_attach_request {
 	const char *source;  /* at most 255 bytes */
 	bool fuseblk;
 	int fuse_fd; /* borrowed: /dev/fuse */
+	const struct f4_target *target; /* borrowed: for the broker; NULL: don't ask it */
+	int source_fd; /* borrowed, or -1: for the broker, to prove @source */
 	uint32_t ms_flags;
 	uid_t uid;
 	gid_t gid;
@@ -52,6 +55,7 @@ struct f4_attach_request {
 struct f4_attach {
 	enum f4_attach_how how;
 	int mount_fd; /* owned; -1: none */
+	char *undo;   /* owned: the path of what the broker has placed, until it is to stay; or NULL */
 };
 
 #define F4_ATTACH_INIT { .how = F4_ATTACH_NONE, .mount_fd = -1 }
@@ -77,7 +81,7 @@ int f4_attach_create(struct f4_attach *a, const struct f4_attach_request *r,
 int f4_attach_answers(const struct f4_attach *a, int timeout_ms, const sigset_t *wait_mask,
 		      struct f4_fail *f);
 
-/* f4_attach_place - put it onto the mount point. Return: 0 or F4_FAILED. */
+/* f4_attach_place - put it onto the mount point, to stay. Return: 0 or F4_FAILED. */
 int f4_attach_place(struct f4_attach *a, const struct f4_target *t, struct f4_fail *f);
 
 /* f4_attach_done - let go; a filesystem that has no place ends. */

@@ -245,6 +245,8 @@ static int make_mount(void *arg, const struct f4_talk_asked *asked, struct f4_fa
 		.source = m->source.shown,
 		.fuseblk = asked->fuseblk,
 		.fuse_fd = m->fuse_fd,
+		.target = m->ns.name ? NULL : &m->target, /* the broker reaches its own namespace alone */
+		.source_fd = m->source.path_fd,
 		.ms_flags = f4_opts_mount_flags(&m->cmdline.opts, geteuid() == 0) |
 			    asked->ms_flags,
 		.uid = getuid(),

@@ -47,10 +47,18 @@ struct request {
 	struct f4_verdict verdict;
 };
 
-/* From here on there is no way back: only if the deadline is not over. */
+/*
+ * From here on there is no way back: only if the deadline is not over, and somebody still wants it.
+ * Who has hung up has taken the mount as failed.
+ */
 static bool commit(struct request *q)
 {
+	struct pollfd p = { .fd = q->ch.fd, .events = POLLRDHUP };
+	struct timespec now = { 0, 0 };
 	int open = F4_GATE_OPEN;
+
+	if (ppoll(&p, 1, &now, NULL) != 0)
+		return f4_refuse(&q->verdict, F4_RULE_DEADLINE, ECONNRESET, "the caller has hung up");
 
 	if (atomic_compare_exchange_strong(&q->gate->state, &open, F4_GATE_PASSED) ||
 	    open == F4_GATE_PASSED)

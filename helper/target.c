@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/vfs.h>
 
+#include "helper/broker.h"
 #include "helper/child.h"
 #include "helper/mounts.h"
 #include "protocol/base/cleanup.h"
@@ -47,6 +48,7 @@ bool f4_target_is_dead(int fd, const char *subtype)
 static int detach_dead(const struct f4_target *t, struct f4_fail *f)
 {
 	struct f4_mounts m f4_cleanup(f4_mounts_done) = F4_MOUNTS_INIT;
+	struct f4_fail ignored = { 0 };
 	const struct f4_mount *top;
 	int id, rc = f4_fd_mount_id(t->fd, &id);
 
@@ -59,7 +61,8 @@ static int detach_dead(const struct f4_target *t, struct f4_fail *f)
 		return f4_fail(f, F4_EXIT_FAILED, ENOTCONN,
 			       "%s: is inside a mount whose server has died; unmount that first",
 			       t->name);
-	if (umount2(t->path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+	if (umount2(t->path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 &&
+	    (errno != EPERM || f4_broker_detach(t->path, true, NULL, &ignored) != 0))
 		return f4_fail(f, F4_EXIT_FAILED, errno,
 			       "%s: the server of the mount that is there has died, and it can't be "
 			       "detached (try: umount -l %s)",

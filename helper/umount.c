@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "helper/broker.h"
 #include "helper/child.h"
 #include "helper/fail.h"
 #include "helper/holder.h"
@@ -206,15 +207,25 @@ static int call_umount8(void *arg)
 static int unmount(struct unmounting *u, struct f4_fail *f)
 {
 	int flags = UMOUNT_NOFOLLOW, error;
+	struct f4_fail why = { 0 };
 
 	flags |= u->force ? MNT_FORCE : 0;
 	flags |= u->lazy ? MNT_DETACH : 0;
 	if (umount2(u->path, flags) == 0)
 		return 0;
 	error = errno;
-	if (error == EPERM && geteuid() != 0 &&
-	    f4_child_call(call_umount8, u, SETTLE_MS, NULL) == 0)
-		return 0;
+	if (error == EPERM && geteuid() != 0) {
+		int rc = f4_broker_detach(u->path, u->lazy, &u->wait_mask, &why);
+
+		if (rc == 0 || f4_child_call(call_umount8, u, SETTLE_MS, NULL) == 0)
+			return 0;
+		if (rc == F4_FAILED && why.error == EBUSY) {
+			error = EBUSY;
+		} else if (rc == F4_FAILED) {
+			*f = why;
+			return F4_FAILED;
+		}
+	}
 	switch (error) {
 	case EBUSY:
 		return f4_fail(f, F4_EXIT_FAILED, 0,
