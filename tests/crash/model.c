@@ -91,11 +91,16 @@ static void set(struct hist *h, uint64_t unit, struct value v)
 	u->vals[u->n++] = v;
 }
 
-static struct value last(const struct hist *h, uint64_t unit)
+/* What it holds for certain; *ret_maybe: a failed request may have made it zero since. */
+static struct value last(const struct hist *h, uint64_t unit, bool *ret_maybe)
 {
-	if (unit >= h->n_units || h->units[unit].n == 0)
-		return (struct value){ 0 };
-	return h->units[unit].vals[h->units[unit].n - 1];
+	*ret_maybe = false;
+	for (uint32_t i = unit < h->n_units ? h->units[unit].n : 0; i > 0; i--) {
+		if (!h->units[unit].vals[i - 1].maybe)
+			return h->units[unit].vals[i - 1];
+		*ret_maybe = true;
+	}
+	return (struct value){ 0 };
 }
 
 void model_write(struct model *m, uint32_t op, uint32_t ino, uint32_t gen, uint64_t pos, uint64_t len)
@@ -113,7 +118,8 @@ void model_truncate(struct model *m, uint32_t op, uint32_t ino, uint32_t gen, ui
 	struct hist *h = get(m, ino, gen);
 
 	for (uint64_t u = size / UNIT; u < h->n_units; u++) {
-		struct value v = last(h, u);
+		bool maybe;
+		struct value v = last(h, u, &maybe);
 		uint32_t keep = u == size / UNIT ? (uint32_t)(size % UNIT) : 0;
 
 		if (v.len <= keep)
@@ -121,15 +127,18 @@ void model_truncate(struct model *m, uint32_t op, uint32_t ino, uint32_t gen, ui
 		v.op = op;
 		v.len = keep;
 		set(h, u, v);
+		if (maybe)
+			set(h, u, (struct value){ .op = op, .maybe = true });
 	}
 }
 
 void model_zero(struct model *m, uint32_t op, uint32_t ino, uint32_t gen, uint64_t pos, uint64_t len)
 {
 	struct hist *h = get(m, ino, gen);
+	bool maybe;
 
 	for (uint64_t u = pos / UNIT; u < (pos + len) / UNIT && u < h->n_units; u++)
-		if (last(h, u).len > 0)
+		if (last(h, u, &maybe).len > 0)
 			set(h, u, (struct value){ .op = op });
 }
 

@@ -362,7 +362,7 @@ static int op_fallocate(struct lab *l, enum op op)
 	r = f4_file_fallocate(f, mode, pos, len, &cred);
 	if (r == 0 && op != OP_FALLOC)
 		model_zero(l->model, l->op, f->ino, f->generation, pos, len);
-	else if (op != OP_FALLOC)
+	else if (r == -ENOSPC && op != OP_FALLOC)
 		model_maybe_zero(l->model, l->op, f->ino, f->generation, pos, len);
 	return r;
 }
