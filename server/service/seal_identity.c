@@ -169,10 +169,13 @@ static int choose_dynamic(struct f4_seal *s, const struct users *users, struct c
 			    DYNAMIC_LAST);
 }
 
-/* Capabilities that the later steps need where no user namespace can be made. */
+/*
+ * Capabilities that the later steps need where no user namespace can be made: namespaces and
+ * mounts; entering the own mount namespace from inside a chroot; locking the securebits.
+ */
 static void keep_for_later(void)
 {
-	static const unsigned int later[] = { CAP_SYS_ADMIN, CAP_SETPCAP };
+	static const unsigned int later[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP };
 
 	capng_clear(CAPNG_SELECT_BOTH);
 	for (size_t i = 0; i < F4_ARRAY_LEN(later); i++)

@@ -6,6 +6,10 @@
  * and taken away with everything below it, so that no directory of the machine is left in the mount
  * namespace, nor one that could come back by propagation. The tmpfs exists as a descriptor until it
  * is mounted on "/": there is no directory to choose.
+ *
+ * Started in a chroot (image builders do), "/" is a mere directory of some mount, which can neither
+ * be made private nor pivoted away. Entering the own mount namespace once more sets root and working
+ * directory to the namespace's own root; what is then given up is all of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -53,6 +57,34 @@ static int check_empty(struct f4_seal *s)
 	return 0;
 }
 
+/* leave_chroot - make "/" the root of our mount namespace. Single-threaded: setns demands it. */
+static int leave_chroot(struct f4_seal *s)
+{
+	f4_auto_fd ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+	if (ns < 0)
+		return f4_seal_fail(s, -errno, "leaving a chroot (/proc/self/ns/mnt)");
+	if (setns(ns, CLONE_NEWNS) < 0)
+		return f4_seal_fail(s, -errno, "leaving a chroot (setns)");
+	return 0;
+}
+
+static int make_private(struct f4_seal *s)
+{
+	int r;
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return f4_seal_fail(s, -errno, "making mounts private");
+	r = leave_chroot(s);
+	if (r < 0)
+		return r;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return f4_seal_fail(s, -errno, "making mounts private");
+	return 0;
+}
+
 int f4_seal_root(struct f4_seal *s)
 {
 	f4_auto_fd mnt = -1;
@@ -60,8 +92,9 @@ int f4_seal_root(struct f4_seal *s)
 
 	if (!(s->namespaces & CLONE_NEWNS))
 		return f4_seal_fail(s, -EPERM, "empty root: no own mount namespace");
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return f4_seal_fail(s, -errno, "making mounts private");
+	r = make_private(s);
+	if (r < 0)
+		return r;
 	r = make_empty(s, &mnt);
 	if (r < 0)
 		return r;
