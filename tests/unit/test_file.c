@@ -526,7 +526,7 @@ static void contiguous(void)
 	TEST_CHECK(coretest_finish(&t));
 }
 
-/* Shrinking a file of many extents takes many handles; a crash on the way is finished at mount. */
+/* Shrinking a file of many extents takes many handles, in a journal that holds few of them. */
 static void truncate_in_pieces(void)
 {
 	struct coretest t;
