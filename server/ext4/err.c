@@ -26,6 +26,7 @@
 #include "server/ext4/inode.h"
 
 #define LINE_MAX_BYTES 512
+#define ERROR_LINES    50u /* said without a pause */
 #define ERR_CODE_CORRUPT 5u /* EXT4_ERR_EFSCORRUPTED of <ext2fs/ext2_fs.h> */
 
 void f4_volume_say(struct f4_volume *vol, int level, const char *fmt, ...)
@@ -73,7 +74,27 @@ static void error_note(struct f4_volume *vol, const char *func, int line, uint32
 	vol->state->err_last = rec;
 	atomic_store(&vol->state->err_dirty, true);
 	pthread_mutex_unlock(&vol->state->err_lock);
-	atomic_fetch_add(&vol->errors_seen, 1);
+}
+
+/* A damaged image can have much to say: the first lines all, then one for each power of two. */
+static bool worth_a_line(uint64_t n)
+{
+	return n <= ERROR_LINES || (n & (n - 1)) == 0;
+}
+
+static void error_say(struct f4_volume *vol, uint64_t n, uint32_t ino, uint64_t blk, const char *what)
+{
+	char at[64] = "", more[48] = "";
+
+	if (ino && blk)
+		(void)snprintf(at, sizeof(at), "inode %u, block %llu: ", ino, (unsigned long long)blk);
+	else if (ino)
+		(void)snprintf(at, sizeof(at), "inode %u: ", ino);
+	else if (blk)
+		(void)snprintf(at, sizeof(at), "block %llu: ", (unsigned long long)blk);
+	if (n > ERROR_LINES)
+		(void)snprintf(more, sizeof(more), " (error number %llu)", (unsigned long long)n);
+	f4_volume_say(vol, LOG_ERR, "corrupt: %s%s%s", at, what, more);
 }
 
 int f4_volume_error(struct f4_volume *vol, const char *func, int line, uint32_t ino, uint64_t blk,
@@ -81,14 +102,17 @@ int f4_volume_error(struct f4_volume *vol, const char *func, int line, uint32_t 
 {
 	enum f4_errors policy = error_policy(vol);
 	char what[LINE_MAX_BYTES];
+	uint64_t n;
 	va_list ap;
 
-	va_start(ap, fmt);
-	(void)vsnprintf(what, sizeof(what), fmt, ap); /* a long line is cut */
-	va_end(ap);
-	f4_volume_say(vol, LOG_ERR, "corrupt: inode %u, block %llu: %s (%s:%d)", ino,
-		      (unsigned long long)blk, what, func, line);
 	error_note(vol, func, line, ino, blk);
+	n = atomic_fetch_add(&vol->errors_seen, 1) + 1;
+	if (worth_a_line(n)) {
+		va_start(ap, fmt);
+		(void)vsnprintf(what, sizeof(what), fmt, ap); /* a long line is cut */
+		va_end(ap);
+		error_say(vol, n, ino, blk, what);
+	}
 	if (policy == F4_ON_ERROR_CONTINUE)
 		return -EUCLEAN;
 	if (policy == F4_ON_ERROR_ABORT)

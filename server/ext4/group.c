@@ -152,12 +152,13 @@ static inline void count_store(f4_le16 *lo, f4_le16 *hi, uint32_t v)
 static void desc_decode(const struct f4_volume *vol, struct f4_group *g, const struct f4_group_desc *d)
 {
 	g->flags = f4_get_le16(d->bg_flags);
-	if (!vol->has_gdt_csum)
+	/* Copies of descriptors (sb=) are as old as the filesystem: what was unused then isn't now. */
+	if (!vol->has_gdt_csum || vol->opt.sb_block)
 		g->flags &= (uint16_t)~(F4_BG_INODE_UNINIT | F4_BG_BLOCK_UNINIT);
 	g->free_clusters = count_load(&d->bg_free_blocks_count_lo, HI(vol, d, bg_free_blocks_count_hi));
 	g->free_inodes = count_load(&d->bg_free_inodes_count_lo, HI(vol, d, bg_free_inodes_count_hi));
 	g->dirs = count_load(&d->bg_used_dirs_count_lo, HI(vol, d, bg_used_dirs_count_hi));
-	g->itable_unused = vol->has_gdt_csum ?
+	g->itable_unused = vol->has_gdt_csum && !vol->opt.sb_block ?
 				   count_load(&d->bg_itable_unused_lo, HI(vol, d, bg_itable_unused_hi)) :
 				   0;
 	g->block_bitmap = f4_desc_join(vol, d->bg_block_bitmap_lo, &d->bg_block_bitmap_hi);

@@ -65,11 +65,10 @@ uint32_t f4_group_base_blocks(const struct f4_volume *vol, uint32_t group)
 uint64_t f4_group_desc_blk(const struct f4_volume *vol, uint32_t group)
 {
 	uint32_t nr = group / vol->desc_per_block, first = nr * vol->desc_per_block;
-	uint64_t sb_blk = vol->block_size == F4_MIN_BLOCK ? 1 : 0;
 	uint64_t off;
 
 	if (nr < vol->first_meta_bg)
-		return sb_blk + 1 + nr;
+		return vol->sb_blk + 1 + nr;
 	off = f4_group_has_super(vol, first);
 	if (nr == 0 && vol->block_size == F4_MIN_BLOCK && vol->first_data_block == 0)
 		off++;

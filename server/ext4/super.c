@@ -179,6 +179,7 @@ static int check_blocks(struct f4_volume *vol, const struct f4_super *sb)
 			   (unsigned long long)n, vol->block_size, (unsigned long long)have);
 	vol->blocks_count = n;
 	vol->first_data_block = first;
+	vol->sb_blk = ((vol->opt.sb_block ? vol->opt.sb_block : 1) * F4_SB_OFFSET) >> vol->block_bits;
 	return 0;
 }
 
@@ -199,6 +200,9 @@ static int check_groups(struct f4_volume *vol, const struct f4_super *sb)
 		return bad(vol, "superblock: %u inodes per group", ipg);
 	groups = (vol->blocks_count - vol->first_data_block + bpg - 1) / bpg;
 	inodes = groups * ipg; /* below 2^48 * 2^19 */
+	/* Nobody makes many tiny groups, and walking over them takes time: mke2fs starts at 256. */
+	if (bpg < 256 && groups > UINT16_MAX)
+		return bad(vol, "superblock: %llu groups of %u blocks", (unsigned long long)groups, bpg);
 	if (groups > UINT32_MAX / 8 || inodes > UINT32_MAX ||
 	    inodes != f4_get_le32(sb->s_inodes_count))
 		return bad(vol, "superblock: %u inodes in %llu groups of %u",
@@ -238,7 +242,7 @@ static int check_descriptors(struct f4_volume *vol, const struct f4_super *sb)
 	if (reserved > vol->block_size / 4)
 		return bad(vol, "superblock: %u reserved descriptor blocks", reserved);
 	vol->reserved_gdt_blocks = reserved;
-	if ((uint64_t)vol->first_meta_bg + 1 + vol->first_data_block >= vol->blocks_count)
+	if (vol->sb_blk + 1 + vol->first_meta_bg >= vol->blocks_count)
 		return bad(vol, "superblock: %u descriptor blocks in %llu blocks",
 			   vol->first_meta_bg, (unsigned long long)vol->blocks_count);
 	/* The kernel treats what is out of range as no flex groups at all. */

@@ -84,6 +84,7 @@ struct f4_volume {
 	uint32_t cluster_ratio, cluster_bits; /* blocks per cluster; 1, 0 without bigalloc */
 	uint64_t blocks_count;
 	uint32_t first_data_block;
+	uint64_t sb_blk;	   /* block of the superblock in use; its descriptors follow it */
 	uint32_t blocks_per_group, clusters_per_group, inodes_per_group;
 	uint32_t inode_size, inodes_count, first_ino, inodes_per_block;
 	uint32_t want_extra_isize;

@@ -114,7 +114,8 @@ static int recover_to_memory(struct f4_volume *vol, struct f4_recovery_result *r
 /* @sb: as read before; says what is found. *ret_errno: the log's recorded error. */
 static int recover(struct f4_volume *vol, const struct f4_super *sb, int32_t *ret_errno)
 {
-	bool dirty = vol->incompat & F4_INCOMPAT_RECOVER;
+	/* A copy of the superblock doesn't know whether the log waits: the log itself does. */
+	bool dirty = (vol->incompat & F4_INCOMPAT_RECOVER) || vol->opt.sb_block;
 	struct f4_recovery_result res = { 0 };
 	int r;
 

@@ -226,8 +226,48 @@ static void remount(void)
 	TEST_CHECK(coretest_finish(&t));
 }
 
+/* Primary superblock and descriptors are gone: a copy (sb=) shows the files, and only that. */
+static void backup_super(void)
+{
+	static const struct {
+		const char *options;
+		uint64_t kib;
+		uint32_t wipe_kib;
+	} t[] = {
+		{ "-t ext4 -b 1024", 8193, 20 },
+		{ "-t ext4 -b 4096 -g 4096 -J size=4", 16384, 40 },
+	};
+
+	for (size_t i = 0; i < F4_ARRAY_LEN(t); i++) {
+		static const uint8_t zero[40 * 1024];
+		struct coretest ct;
+		uint8_t buf[8];
+		size_t got = 0;
+
+		TEST_REQUIRE(coretest_start(&ct, "64M", t[i].options));
+		TEST_EQ(coretest_write(&ct, "file", "content", 7, 0), 0);
+		TEST_EQ(f4_volume_sync(ct.vol), 0);
+		coretest_crash(&ct); /* the content is in the log only */
+		TEST_CHECK(coretest_poke(&ct, 0, zero, t[i].wipe_kib * 1024));
+		TEST_EQ(coretest_open(&ct), -EINVAL);
+		ct.opt.sb_block = t[i].kib;
+		TEST_REQUIRE(coretest_open(&ct) == 0);
+		TEST_CHECK(ct.vol->read_only);
+		TEST_EQ(coretest_read(&ct, "file", buf, sizeof(buf), 0, &got), 0);
+		TEST_CHECK(got == 7 && memcmp(buf, "content", 7) == 0);
+		TEST_EQ(f4_volume_remount(ct.vol, false), -EROFS);
+		TEST_EQ(coretest_close(&ct), 0);
+		ct.opt.sb_block = 3;
+		TEST_EQ(coretest_open(&ct), -EINVAL);
+		ct.opt.sb_block = UINT64_MAX / 1024;
+		TEST_EQ(coretest_open(&ct), -EINVAL);
+		coretest_remove(&ct);
+	}
+}
+
 int main(void)
 {
+	TEST_RUN(backup_super);
 	TEST_RUN(crash_shapes);
 	TEST_RUN(read_only_recovery);
 	TEST_RUN(remount);
