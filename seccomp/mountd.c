@@ -48,7 +48,10 @@
 	CALL("write", "results to the own parent; log lines"),                                    \
 	CALL("close", "descriptors that are done with"),                                          \
 	CALL2("ppoll", "ppoll_time64", "time limits"),                                            \
-	CALL2("fcntl", "fcntl64", "modes of descriptors, and whether they block"),                \
+	CALL_IF("fcntl", "modes of descriptors", ARG(1, IS, F_GETFL)),                            \
+	CALL_IF("fcntl", "sockets that do not block", ARG(1, IS, F_SETFL)),                       \
+	CALL_IF("fcntl", "close-on-exec of the socket", ARG(1, IS, F_GETFD)),                     \
+	CALL_IF("fcntl", "close-on-exec of the socket", ARG(1, IS, F_SETFD)),                     \
 	CALL("sendmsg", "the answer"),                                                            \
 	CALL("getsockopt", "who the peer is; kind of the socket"),                                \
 	CALL("setsockopt", "room for the answer"),                                                \
