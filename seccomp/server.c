@@ -86,8 +86,6 @@ static const struct f4_seccomp_rule rules[] = {
 	SANITIZER("rt_sigaction", "reports of memory errors"),
 	SANITIZER("sched_getaffinity", "size of the allocator"),
 	SANITIZER("getrusage", "limits on memory"),
-	{ .call = "mmap", .use = SEALED | SAN, .args = { ARG(2, HAS_NONE, PROT_EXEC) },
-	  .reason = "shadow memory" },
 	{ .call = "readlink", .use = REFUSE | SAN, .refuse_errno = EACCES,
 	  .reason = "name of the program in reports" },
 	{ .call = "prctl", .use = SEALED | SAN, .args = { ARG(0, IS, PR_GET_DUMPABLE) },
