@@ -185,6 +185,16 @@ static void keep_for_later(void)
 					   later[i]);
 }
 
+/*
+ * Empty the bounding set while we are root, for the case that no user namespace comes (a chroot): with
+ * CAP_SETPCAP. Root of a container may lack that; no_new_privs then makes the set meaningless.
+ */
+static void empty_bounds(void)
+{
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* EPERM: see above */
+}
+
 static int become(struct f4_seal *s, const struct choice *c)
 {
 	uid_t ruid, euid, suid;
@@ -194,6 +204,7 @@ static int become(struct f4_seal *s, const struct choice *c)
 	if (capng_get_caps_process() < 0)
 		return f4_seal_fail(s, -EPERM, "reading the own capabilities");
 	keep_for_later();
+	empty_bounds();
 	r = capng_change_id((int)c->uid, (int)c->gid,
 			    (capng_flags_t)(CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_AMBIENT));
 	if (r < 0)
