@@ -20,22 +20,27 @@ static char *extend(char *end, char **v)
 	return end;
 }
 
+/* The environment in one piece of memory of its own, pointers first; kept as long as the process lives. */
+static char **environment;
+
 static int copy_environment(void)
 {
-	size_t n = 0;
-	char **copy;
+	size_t n = 0, bytes = 0, len;
+	char **copy, *to;
 
-	while (environ[n])
-		n++;
-	copy = calloc(n + 1, sizeof(*copy));
+	for (; environ[n]; n++)
+		bytes += strlen(environ[n]) + 1;
+	copy = malloc((n + 1) * sizeof(*copy) + bytes);
 	if (!copy)
 		return -1;
-	for (size_t i = 0; i < n; i++) {
-		copy[i] = strdup(environ[i]);
-		if (!copy[i])
-			return -1; /* at the start of the process: what is lost does not matter */
+	to = (char *)(copy + n + 1);
+	for (size_t i = 0; i < n; i++, to += len) {
+		len = strlen(environ[i]) + 1;
+		memcpy(to, environ[i], len);
+		copy[i] = to;
 	}
-	environ = copy;
+	copy[n] = NULL;
+	environ = environment = copy;
 	return 0;
 }
 

@@ -57,6 +57,7 @@ static void test_room_is_respected(void)
 	environ = env;
 	f4_title_init(2, argv);
 	f4_title_set("0123456789012345678901234567890");
+	free(environ); /* the copy, in one piece */
 	environ = real;
 	TEST_STREQ(area, "before");
 	TEST_STREQ(area + 7, "01234567890123");
@@ -67,6 +68,7 @@ static void test_room_is_respected(void)
 	memcpy(area, "before\0arg0\0one\0ENV=1", 22);
 	f4_title_init(2, argv);
 	f4_title_set("0123456789");
+	free(environ);
 	environ = real;
 	TEST_STREQ(area + 7, "0123");
 	TEST_STREQ(area + 12, "one");
