@@ -55,7 +55,14 @@ kernel_umount() { # DIR
 	local l
 	l=$(findmnt -n -o SOURCE --target "$1")
 	umount "$1"
-	losetup -d "$l"
+	loop_detach "$l"
+}
+# loop_detach DEV: detach it, and forget it: by the end of the case the number may be somebody else's
+loop_detach() {
+	local l keep=()
+	losetup -d "$1"
+	for l in ${loops[@]+"${loops[@]}"}; do [ "$l" = "$1" ] || keep+=("$l"); done
+	loops=(${keep[@]+"${keep[@]}"})
 }
 
 # fsck_clean IMG: e2fsck finds nothing, and needs to repair nothing
