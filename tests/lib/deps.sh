@@ -8,6 +8,7 @@ set -eu
 have_lib() { pkg-config --exists "$1" 2>/dev/null; }
 have_all() {
 	local c l
+	[ -x /lib/systemd/systemd ] || { missing=systemd; return 1; }
 	for c in gcc clang make pkg-config mke2fs e2fsck debugfs mount.fuse fuse2fs strace mandoc \
 		python3 setfattr setfacl sgdisk sfdisk setpriv unshare readelf; do
 		command -v "$c" >/dev/null 2>&1 || { missing=$c; return 1; }
@@ -36,7 +37,7 @@ if command -v apt-get >/dev/null; then
 	quiet $as_root apt-get install -qy --no-install-recommends \
 		gcc clang make pkg-config libc6-dev binutils libfuse3-dev libext2fs-dev comerr-dev \
 		libsystemd-dev libseccomp-dev libcap-ng-dev libmount-dev e2fsprogs fuse3 fuse2fs util-linux mount \
-		strace mandoc python3 attr acl gdisk fdisk git kmod procps libcap2-bin
+		strace mandoc python3 attr acl gdisk fdisk git kmod procps libcap2-bin systemd
 elif command -v dnf >/dev/null; then
 	$as_root dnf -qy install gcc clang make pkgconf-pkg-config binutils fuse3-devel e2fsprogs-devel \
 		libcom_err-devel systemd-devel libseccomp-devel libcap-ng-devel libmount-devel e2fsprogs fuse3 fuse2fs \
