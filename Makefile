@@ -7,7 +7,7 @@
 #   CC=clang       another compiler
 #   WERROR=        let warnings pass (for packagers; developers and CI keep -Werror)
 #   CFLAGS=...     replaces "-O2 -g"; what the program needs is kept apart from it
-#   prefix=/usr/local  mountdir=/sbin libexecdir= mandir= unitdir=   where `make install` puts things
+#   prefix=/usr/local  mountdir=/sbin libexecdir= bindir= mandir= unitdir=   where `make install` puts things
 #   DESTDIR=       a staging root put in front of all of them
 #   IMG= DIR=      for `make run`: mount this image at that directory
 #   TESTS="a b"    for `make check`: only tests whose name matches one of these patterns
@@ -36,6 +36,7 @@ prefix ?= /usr/local
 # mount(8) and umount(8) look for their helpers in /sbin and nowhere else, whatever the prefix.
 mountdir ?= /sbin
 libexecdir ?= $(prefix)/libexec/fuse4fs
+bindir ?= $(prefix)/bin
 mandir ?= $(prefix)/share/man
 unitdir ?= $(prefix)/lib/systemd/system
 
@@ -115,7 +116,7 @@ core_src   := $(wildcard server/ext4/*.c)
 seccomp_src := $(wildcard seccomp/*.c)
 service_src := $(wildcard server/service/*.c)
 fuse_src   := $(wildcard server/fuse/*.c)
-helper_main := $(wildcard helper/mount.c helper/umount.c helper/mountd.c)
+helper_main := $(wildcard helper/mount.c helper/umount.c helper/mountd.c helper/populate.c)
 helper_src := $(filter-out $(helper_main),$(wildcard helper/*.c))
 unit_src   := $(wildcard tests/unit/test_*.c)
 unit_lib   := $(filter-out $(unit_src),$(wildcard tests/unit/*.c tests/lib/*.c))
@@ -128,7 +129,8 @@ obj = $(patsubst %.c,$(O)/%.o,$(1))
 PROGS := $(O)/fuse4fs-server \
 	$(if $(wildcard helper/mount.c),$(O)/mount.fuse4fs) \
 	$(if $(wildcard helper/umount.c),$(O)/umount.fuse4fs) \
-	$(if $(wildcard helper/mountd.c),$(O)/fuse4fs-mountd)
+	$(if $(wildcard helper/mountd.c),$(O)/fuse4fs-mountd) \
+	$(if $(wildcard helper/populate.c),$(O)/fuse4fs-populate)
 UNIT_PROGS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(unit_src))
 TOOL_PROGS := $(patsubst %.c,$(O)/%,$(tool_src))
 
@@ -172,6 +174,9 @@ $(O)/umount.fuse4fs: $(O)/helper/umount.o $(O)/libhelper.a $(O)/libproto.a
 	$(Q)$(subst @printf,printf,$(call link,$(HELPER_LIBS)))
 $(O)/fuse4fs-mountd: $(O)/helper/mountd.o $(O)/libhelper.a $(O)/libseccomp-policy.a $(O)/libproto.a
 	$(Q)$(subst @printf,printf,$(call link,$(SEAL_LIBS) $(HELPER_LIBS) -lsystemd))
+
+$(O)/fuse4fs-populate: $(O)/helper/populate.o $(O)/libproto.a
+	$(Q)$(subst @printf,printf,$(call link,))
 
 test_libs = $(O)/libtest.a $(O)/libhelper.a $(O)/libfuseops.a $(O)/libservice.a $(O)/libcore.a \
 	$(O)/libseccomp-policy.a $(O)/libproto.a
@@ -217,15 +222,18 @@ check-man: ## lint the manual pages
 format: ## lay out the sources as .clang-format says
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
 
+DAEMONS := %/fuse4fs-server %/fuse4fs-mountd
+COMMANDS := %/fuse4fs-populate
 MOUNT_NAMES := mount.fuse.fuse4fs mount.fuseblk.fuse4fs
 UMOUNT_NAMES := umount.fuse.fuse4fs umount.fuseblk.fuse4fs
 # Pages and units carry the paths of this installation.
 subst_paths = sed -e 's|@mountdir@|$(mountdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' -e 's|@version@|$(VERSION)|g'
 
 install: all ## install below DESTDIR and prefix
-	$(Q)install -d '$(DESTDIR)$(mountdir)' '$(DESTDIR)$(libexecdir)'
-	$(Q)install -m 755 $(filter-out %/fuse4fs-server %/fuse4fs-mountd,$(PROGS)) '$(DESTDIR)$(mountdir)'
-	$(Q)install -m 755 $(filter %/fuse4fs-server %/fuse4fs-mountd,$(PROGS)) '$(DESTDIR)$(libexecdir)'
+	$(Q)install -d '$(DESTDIR)$(mountdir)' '$(DESTDIR)$(libexecdir)' '$(DESTDIR)$(bindir)'
+	$(Q)install -m 755 $(filter-out $(DAEMONS) $(COMMANDS),$(PROGS)) '$(DESTDIR)$(mountdir)'
+	$(Q)install -m 755 $(filter $(DAEMONS),$(PROGS)) '$(DESTDIR)$(libexecdir)'
+	$(Q)install -m 755 $(filter $(COMMANDS),$(PROGS)) '$(DESTDIR)$(bindir)'
 	$(Q)for n in $(MOUNT_NAMES); do ln -sf mount.fuse4fs '$(DESTDIR)$(mountdir)'/$$n; done
 	$(Q)for n in $(UMOUNT_NAMES); do ln -sf umount.fuse4fs '$(DESTDIR)$(mountdir)'/$$n; done
 	$(Q)for p in $(wildcard man/*.[1-9]); do d='$(DESTDIR)$(mandir)'/man$${p##*.}; \
@@ -236,7 +244,8 @@ install: all ## install below DESTDIR and prefix
 		chmod 644 '$(DESTDIR)$(unitdir)'/$${u##*/}; done
 
 uninstall: ## remove what install put there
-	$(Q)rm -f $(foreach p,$(notdir $(filter-out %/fuse4fs-server %/fuse4fs-mountd,$(PROGS))),'$(DESTDIR)$(mountdir)/$(p)') \
+	$(Q)rm -f $(foreach p,$(notdir $(filter-out $(DAEMONS) $(COMMANDS),$(PROGS))),'$(DESTDIR)$(mountdir)/$(p)') \
+		$(foreach p,$(notdir $(filter $(COMMANDS),$(PROGS))),'$(DESTDIR)$(bindir)/$(p)') \
 		$(foreach n,$(MOUNT_NAMES) $(UMOUNT_NAMES),'$(DESTDIR)$(mountdir)/$(n)')
 	$(Q)rm -rf '$(DESTDIR)$(libexecdir)'
 	$(Q)for p in $(wildcard man/*.[1-9]); do rm -f '$(DESTDIR)$(mandir)'/man$${p##*.}/$${p##*/}; done

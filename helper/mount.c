@@ -100,14 +100,15 @@ static int decide_allow_other(struct mounting *m, struct f4_fail *f)
 		m->allow_other = o->allow_other != F4_TRI_OFF && !o->allow_root && !o->fakeroot;
 		return 0;
 	}
-	m->allow_other = o->allow_other == F4_TRI_ON;
+	/* FUSE can let in "all", not "root as well": the server keeps the others out then. */
+	m->allow_other = o->allow_other == F4_TRI_ON || o->allow_root;
 	if (!m->allow_other)
 		return 0;
 	f4_fuseconf_load(&conf);
 	if (!conf.user_allow_other)
 		return f4_fail(f, F4_EXIT_USAGE, 0,
-			       "option 'allow_other': only root may use it, since user_allow_other "
-			       "is not in " F4_FUSECONF_PATH);
+			       "option '%s': only root may use it, since user_allow_other is not in "
+			       F4_FUSECONF_PATH, o->allow_root ? "allow_root" : "allow_other");
 	return 0;
 }
 

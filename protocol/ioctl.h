@@ -18,6 +18,19 @@
  *                                                   marked clean; -EROFS when it was asked to write
  *                                                   with a descriptor that can't; -EINVAL for an
  *                                                   unknown flag
+ *
+ * Two more, on any directory of a mount with fakeroot and nowhere else (EPERM), for what the kernel
+ * lets nobody but root ask for:
+ *
+ * 0xF4 0x03   F4_IOC_MKNOD     struct f4_mknod      0: the directory has a device node of that name,
+ *                                                   owned by 0:0, and the kernel has not heard of it:
+ *                                                   use a name that nobody has looked up, and rename
+ *                                                   it. -EINVAL: no device, or no name; -EEXIST and
+ *                                                   so on as mknod(2)
+ * 0xF4 0x04   F4_IOC_SETXATTR  struct f4_setxattr   0: set, on the file of that name in the directory,
+ *                                                   or with no name on the directory. -EINVAL: not
+ *                                                   security.*, trusted.* or an ACL; else as
+ *                                                   setxattr(2)
  */
 #ifndef F4_PROTOCOL_IOCTL_H
 #define F4_PROTOCOL_IOCTL_H
@@ -38,7 +51,32 @@ struct f4_remount {
 
 static_assert(sizeof(struct f4_remount) == 8, "part of the ioctl number");
 
-#define F4_IOC_SYNC    _IO(F4_IOC_TYPE, 0x01)
-#define F4_IOC_REMOUNT _IOW(F4_IOC_TYPE, 0x02, struct f4_remount)
+#define F4_IOC_NAME_BYTES  256u  /* with the NUL */
+#define F4_IOC_VALUE_BYTES 8192u /* an ioctl carries less than 16 KiB */
+
+struct f4_mknod {
+	uint32_t mode; /* 0x00 S_IFCHR or S_IFBLK, and 07777 */
+	uint32_t major; /* 0x04 */
+	uint32_t minor; /* 0x08 */
+	uint32_t zero; /* 0x0c must be 0 */
+	char name[F4_IOC_NAME_BYTES]; /* 0x10 no slash, not "." or ".." */
+};
+
+static_assert(sizeof(struct f4_mknod) == 272, "part of the ioctl number");
+
+struct f4_setxattr {
+	uint32_t flags; /* 0x00 XATTR_CREATE, XATTR_REPLACE */
+	uint32_t size; /* 0x04 bytes of the value */
+	char file[F4_IOC_NAME_BYTES]; /* 0x008 */
+	char name[F4_IOC_NAME_BYTES]; /* 0x108 */
+	uint8_t value[F4_IOC_VALUE_BYTES]; /* 0x208 */
+};
+
+static_assert(sizeof(struct f4_setxattr) == 8712, "part of the ioctl number");
+
+#define F4_IOC_SYNC	_IO(F4_IOC_TYPE, 0x01)
+#define F4_IOC_REMOUNT	_IOW(F4_IOC_TYPE, 0x02, struct f4_remount)
+#define F4_IOC_MKNOD	_IOW(F4_IOC_TYPE, 0x03, struct f4_mknod)
+#define F4_IOC_SETXATTR	_IOW(F4_IOC_TYPE, 0x04, struct f4_setxattr)
 
 #endif

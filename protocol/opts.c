@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 
 #include "protocol/base/cleanup.h"
+#include "protocol/idmap.h"
 
 #ifndef MS_NOSYMFOLLOW
 #define MS_NOSYMFOLLOW 256 /* Linux 5.10, include/uapi/linux/mount.h */
@@ -92,9 +93,6 @@ static const char no_keys[] = "encryption keys stay in the kernel, which a FUSE 
 static const char no_old_quota[] =
 	"quota files named by the mount are not kept; use an image with the quota feature";
 static const char no_quota[] = "quota limits are not enforced yet";
-static const char no_fakeroot[] = "acting as root inside the image is not there yet";
-static const char no_allow_root[] = "letting root alone in is not there yet; see allow_other";
-static const char no_idmap[] = "owner shift is not there yet";
 static const char no_direct[] = "direct I/O on the device is not there yet";
 static const char no_strict[] =
 	"the kernel answers reads from its cache, so the server can't see each one; use relatime";
@@ -170,14 +168,15 @@ static const struct row rows[] = {
 	/* --- what FUSE is told --- */
 	TRI("allow_other", allow_other, F4_TRI_ON),
 	TRI("noallow_other", allow_other, F4_TRI_OFF),
-	{ .name = "allow_root", FIELD(allow_root), .value = 1, .not_yet = no_allow_root },
+	ON("allow_root", allow_root),
 	ON("allow_suid", allow_suid),
 	ON("allow_dev", allow_dev),
 	ON("default_permissions", default_permissions),
 	ON("writeback_cache", writeback_cache),
 	OFF("nowriteback_cache", writeback_cache),
-	{ .name = "fakeroot", FIELD(fakeroot), .value = 1, .not_yet = no_fakeroot },
-	{ .name = "idmap", .arg = ARG_STR, FIELD(idmap), .not_yet = no_idmap },
+	ON("allow_idmap", allow_idmap),
+	ON("fakeroot", fakeroot),
+	TEXT("idmap", idmap),
 
 	/* --- LSM contexts, for the kernel --- */
 	TEXT("context", context),
@@ -547,18 +546,50 @@ int f4_opts_parse(struct f4_opts *o, const char *words, bool lenient)
 	return 0;
 }
 
-int f4_opts_check(struct f4_opts *o)
+static int check_idmap(struct f4_opts *o)
 {
-	if (o->partition && (o->offset_bytes || o->sizelimit_bytes))
-		return refuse(o, "options 'partition' and 'offset' or 'sizelimit' exclude each other");
+	struct f4_idmap map;
+	const char *what;
+
+	switch (f4_idmap_parse(o->idmap, 0, 0, &map)) {
+	case 0:
+		return 0;
+	case -EEXIST:
+		what = "two ranges overlap ('self' is the image's id 0)";
+		break;
+	case -E2BIG:
+		what = "too many ranges";
+		break;
+	default:
+		what = "must be 'self' or IMAGE:SHOWN:COUNT, or several with '/' between";
+	}
+	return refuse(o, "option 'idmap=%s': %s", o->idmap, what);
+}
+
+/* Whose the files are, and who may come in. */
+static int check_owners(struct f4_opts *o)
+{
 	if (o->allow_root && o->allow_other == F4_TRI_ON)
 		return refuse(o, "options 'allow_root' and 'allow_other' exclude each other");
 	if (o->fakeroot && (o->allow_root || o->allow_other == F4_TRI_ON))
 		return refuse(o, "option 'fakeroot' excludes 'allow_other' and 'allow_root'");
+	if (o->fakeroot && o->idmap)
+		return refuse(o, "options 'fakeroot' and 'idmap' exclude each other");
+	if (o->allow_idmap && (o->fakeroot || o->allow_root || o->idmap))
+		return refuse(o, "option 'allow_idmap' excludes 'fakeroot', 'allow_root' and 'idmap'");
+	if (o->fakeroot)
+		o->default_permissions = false; /* the user may do what root may */
+	return o->idmap ? check_idmap(o) : 0;
+}
+
+int f4_opts_check(struct f4_opts *o)
+{
+	if (o->partition && (o->offset_bytes || o->sizelimit_bytes))
+		return refuse(o, "options 'partition' and 'offset' or 'sizelimit' exclude each other");
 	if (o->norecovery && !f4_opts_ro(o))
 		return refuse(o, "option 'norecovery' needs 'ro': writing beside an unreplayed "
 				 "journal would corrupt the filesystem");
-	return 0;
+	return check_owners(o);
 }
 
 bool f4_opts_ro(const struct f4_opts *o)

@@ -94,14 +94,15 @@ struct f4_opts {
 
 	/* What FUSE is told. */
 	enum f4_tri allow_other; /* default: on for root's mounts, off for users' */
-	bool allow_root;
+	bool allow_root;  /* FUSE is told allow_other; the server turns others away */
+	bool allow_idmap; /* the mount may get an id map of the kernel's */
 	bool allow_suid, allow_dev; /* as `suid` and `dev`, by words that mount(8) passes on */
 	bool default_permissions;   /* always true, except under fakeroot */
 	bool writeback_cache;
 
 	/* Whose files they are. */
 	bool fakeroot;
-	char *idmap; /* owned, or NULL */
+	char *idmap; /* owned, or NULL; of the form of idmap.h once f4_opts_check() has passed */
 
 	/* LSM contexts for the kernel, without their quotes; owned, or NULL. */
 	char *context, *fscontext, *defcontext, *rootcontext;
@@ -135,7 +136,8 @@ void f4_opts_done(struct f4_opts *o);
 int f4_opts_parse(struct f4_opts *o, const char *words, bool lenient);
 
 /*
- * f4_opts_check - look for words that exclude each other, once all strings are parsed.
+ * f4_opts_check - look for words that exclude each other, once all strings are parsed; settles what
+ * follows from several of them (default_permissions).
  * Return: 0, or F4_OPTS_E_REFUSED with the reason in @o->message.
  */
 int f4_opts_check(struct f4_opts *o);

@@ -119,7 +119,7 @@ static void sync_volume(void *arg)
 		f4_err("writing everything to the device: %s", strerror(-r));
 }
 
-static int make_threads(struct server *s)
+static int make_threads(struct server *s, const struct f4_idmap *idmap)
 {
 	const struct f4_opts *o = &s->start.cmdline.opts;
 	const struct f4_session_config config = {
@@ -127,6 +127,10 @@ static int make_threads(struct server *s)
 		.writeback_cache = o->writeback_cache,
 		.default_permissions = o->default_permissions,
 		.owner_uid = s->start.accept.peer_uid,
+		.fakeroot = o->fakeroot,
+		.allow_root = o->allow_root && s->start.accept.peer_uid != 0,
+		.allow_idmap = o->allow_idmap,
+		.idmap = *idmap,
 		.read_only = f4_opts_ro(o),
 		.debug = o->debug,
 	};
@@ -149,16 +153,32 @@ static int make_threads(struct server *s)
 	return r;
 }
 
+/* The words are right (f4_opts_check); whether they fit who mounts shows here. */
+static int read_idmap(struct server *s, struct f4_idmap *ret)
+{
+	const struct f4_accept *who = &s->start.accept;
+	const char *words = s->start.cmdline.opts.idmap;
+
+	if (words && f4_idmap_parse(words, who->peer_uid, who->peer_gid, ret) < 0)
+		return fail(s, F4_DIALOG_USAGE, EINVAL,
+			    "option 'idmap=%s': two ranges overlap, with 'self' being uid %u and gid %u",
+			    words, (unsigned int)who->peer_uid, (unsigned int)who->peer_gid);
+	return 0;
+}
+
 static int prepare(struct server *s)
 {
 	const struct f4_opts *o = &s->start.cmdline.opts;
+	struct f4_idmap idmap = { 0 };
 	struct f4_disk_fd_params params = {
 		.fd = s->start.source.fd,
 		.read_only = f4_opts_ro(o),
 		.direct = o->direct_io_device,
 	};
-	int r;
+	int r = read_idmap(s, &idmap);
 
+	if (r)
+		return r;
 	r = f4_disk_fd_new(&params, &s->disk);
 	if (r == -EINVAL)
 		return fail(s, F4_DIALOG_FAILED, EINVAL, "%s: is empty", s->start.cmdline.source);
@@ -171,7 +191,7 @@ static int prepare(struct server *s)
 		if (r < 0)
 			return fail(s, F4_DIALOG_FAILED, -r, "%s: %s", o->journal_path, strerror(-r));
 	}
-	r = make_threads(s);
+	r = make_threads(s, &idmap);
 	if (r < 0)
 		return fail(s, F4_DIALOG_INTERNAL, -r, "starting threads: %s", strerror(-r));
 	return 0;
@@ -364,7 +384,9 @@ static bool wants_allow_other(const struct server *s)
 {
 	const struct f4_opts *o = &s->start.cmdline.opts;
 
-	return o->allow_other == F4_TRI_ON ||
+	if (s->start.accept.peer_uid == 0 && (o->allow_root || o->fakeroot))
+		return false;
+	return o->allow_other == F4_TRI_ON || o->allow_root ||
 	       (o->allow_other == F4_TRI_DEFAULT && s->start.accept.peer_uid == 0);
 }
 

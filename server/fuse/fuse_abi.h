@@ -20,11 +20,20 @@
 #define F4_ABI_ROOT_NODE 1u
 
 enum f4_abi_opcode {
+	F4_ABI_FORGET = 2,
+	F4_ABI_READ = 15,
 	F4_ABI_WRITE = 16,
+	F4_ABI_RELEASE = 18,
+	F4_ABI_FSYNC = 20,
 	F4_ABI_SETXATTR = 21,
 	F4_ABI_INIT = 26,
+	F4_ABI_READDIR = 28,
+	F4_ABI_RELEASEDIR = 29,
+	F4_ABI_FSYNCDIR = 30,
 	F4_ABI_INTERRUPT = 36,
 	F4_ABI_DESTROY = 38,
+	F4_ABI_BATCH_FORGET = 42,
+	F4_ABI_READDIRPLUS = 44,
 	F4_ABI_SYNCFS = 50,
 	F4_ABI_TMPFILE = 51,
 	F4_ABI_STATX = 52,
@@ -50,6 +59,7 @@ enum f4_abi_opcode {
 #define F4_ABI_SETXATTR_EXT	   (UINT64_C(1) << 29)
 #define F4_ABI_INIT_EXT		   (UINT64_C(1) << 30)
 #define F4_ABI_NO_EXPORT_SUPPORT   (UINT64_C(1) << 38)
+#define F4_ABI_ALLOW_IDMAP	   (UINT64_C(1) << 40)
 
 /* setattr */
 #define F4_ABI_FATTR_KILL_SUIDGID (1u << 11)
@@ -60,6 +70,9 @@ enum f4_abi_opcode {
 #define F4_ABI_SETXATTR_ACL_KILL_SGID (1u << 0)
 /* open_flags of a reply */
 #define F4_ABI_FOPEN_KEEP_CACHE (1u << 1)
+
+/* In place of an id that the kernel doesn't tell: FUSE_INVALID_UIDGID, under ALLOW_IDMAP. */
+#define F4_ABI_NO_ID UINT32_MAX
 
 struct f4_abi_in_header {
 	/*00*/ uint32_t len;

@@ -23,9 +23,10 @@
  *   EXPORT_SUPPORT or NO_EXPORT_SUPPORT   file handles, by option: node ids are inode numbers and
  *                     generations are real, so a handle outlives the kernel's memory of it
  *   WRITEBACK_CACHE   only by option: it gives up exact ENOSPC
+ *   ALLOW_IDMAP       only by option: all requests but creations then come without a uid, which gives
+ *                     up reserved blocks for root and most private ioctls
  * Not asked for: AUTO_INVAL_DATA (a getattr before each read), ATOMIC_O_TRUNC (open would have to
- * be a request), locks (they stay local to the kernel), splice, passthrough, ALLOW_IDMAP (all
- * requests but creations would come without a uid: no reserved blocks for root, no private ioctls).
+ * be a request), locks (they stay local to the kernel), splice, passthrough.
  */
 #include <string.h>
 
@@ -53,6 +54,8 @@ static uint64_t wanted_flags(const struct f4_session *s)
 		want |= F4_ABI_WRITEBACK_CACHE;
 	if (s->config.default_permissions && !s->vol->opt.no_acl)
 		want |= F4_ABI_POSIX_ACL;
+	if (s->config.allow_idmap && s->config.default_permissions) /* else the kernel refuses INIT */
+		want |= F4_ABI_ALLOW_IDMAP;
 	return want;
 }
 

@@ -111,19 +111,38 @@ static inline uint64_t f4_node_of(uint32_t ino)
 /* f4_node_get - a reference to the inode behind @node. -ESTALE and the like; -EIO after a shutdown. */
 int f4_node_get(struct f4_session *s, uint64_t node, struct f4_inode **ret);
 
-/* f4_attr_fill - attributes in the kernel's form, which libfuse passes on as they are. */
-void f4_attr_fill(const struct f4_attr *attr, struct f4_abi_attr *ret);
+/* f4_attr_fill - attributes in the kernel's form, which libfuse passes on as they are; ids as shown. */
+void f4_attr_fill(const struct f4_session *s, const struct f4_attr *attr, struct f4_abi_attr *ret);
+/* f4_attr_valid_s - how long the kernel may keep the attributes of @ino, seconds. */
+uint64_t f4_attr_valid_s(const struct f4_session *s, uint32_t ino);
 
 /*
  * f4_entry_take - a name now leads to @inode in the kernel: count the lookup and fill @ret.
  * @dir: the directory of the name, or NULL where it has none; entries of casefolded ones aren't kept
  * f4_entry_give_back - the reply did not arrive: the kernel has not counted.
  */
-void f4_entry_take(struct f4_inode *dir, struct f4_inode *inode, struct f4_abi_entry_out *ret);
+void f4_entry_take(const struct f4_session *s, struct f4_inode *dir, struct f4_inode *inode,
+		   struct f4_abi_entry_out *ret);
 void f4_entry_give_back(struct f4_inode *inode);
 
 /* f4_invalidate_attr - the server changed attributes that the kernel believes to know. Before the reply. */
 void f4_invalidate_attr(struct f4_session *s, struct f4_inode *inode);
+
+/* --- ids.c: who asks, and whose the files are --- */
+/*
+ * f4_cred_init - the rights of a request from the kernel's @uid and @gid, in the image's ids.
+ * Return: 0; -EOVERFLOW: they have no meaning in the image, so that nothing can be made theirs; @ret
+ * is nobody then, which is good enough for what only asks for privilege.
+ */
+int f4_cred_init(const struct f4_session *s, uint32_t uid, uint32_t gid, uint32_t umask,
+		 struct f4_cred *ret);
+/* f4_cred_is_root - a request that may do what CAP_FSETID and the like allow. */
+bool f4_cred_is_root(const struct f4_session *s, uint32_t uid);
+/* f4_session_lets_in - may this request be answered? (allow_root) */
+bool f4_session_lets_in(const struct f4_session *s, const struct f4_abi_in_header *in);
+/* f4_acl_shift - the ids in an ACL attribute, in place: to the image's (@store) or as shown. Another
+ * attribute, or one that is no ACL, stays as it is. Return: 0; -EOVERFLOW: an id has no meaning there. */
+int f4_acl_shift(const struct f4_session *s, const char *name, void *value, size_t len, bool store);
 
 /* --- the operations, by file; see fuse_lowlevel.h for each --- */
 /* op_lookup.c */

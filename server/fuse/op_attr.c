@@ -9,11 +9,12 @@
 
 static void reply_attr(fuse_req_t req, struct f4_inode *inode)
 {
-	struct f4_abi_attr_out out = { .attr_valid = F4_CACHE_FOREVER_S };
+	const struct f4_session *s = f4_req_session(req);
+	struct f4_abi_attr_out out = { .attr_valid = f4_attr_valid_s(s, inode->ino) };
 	struct f4_attr attr;
 
 	f4_inode_attr(inode, &attr);
-	f4_attr_fill(&attr, &out.attr);
+	f4_attr_fill(s, &attr, &out.attr);
 	(void)fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
@@ -64,6 +65,16 @@ static uint32_t decode_setattr(const struct stat *st, int to_set, struct f4_attr
 	return mask;
 }
 
+/* Owners that a request names, in the image's ids. Return: 0, -EOVERFLOW. */
+static int store_owner(const struct f4_session *s, uint32_t mask, struct f4_attr *attr)
+{
+	if ((mask & F4_SET_UID) && !f4_idmap_store(&s->config.idmap.uid, attr->uid, &attr->uid))
+		return -EOVERFLOW;
+	if ((mask & F4_SET_GID) && !f4_idmap_store(&s->config.idmap.gid, attr->gid, &attr->gid))
+		return -EOVERFLOW;
+	return 0;
+}
+
 /* Not in the file's group, as far as a request tells: supplementary groups don't come with it. */
 static bool is_stranger(struct f4_inode *inode, const struct f4_cred *cred)
 {
@@ -77,18 +88,23 @@ void f4_fuse_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_se
 		     struct fuse_file_info *fi)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct f4_cred cred = { .uid = ctx->uid, .gid = ctx->gid };
+	struct f4_session *s = f4_req_session(req);
 	f4_auto_inode *inode = NULL;
+	struct f4_cred cred;
 	struct f4_attr attr;
 	uint32_t mask = decode_setattr(st, to_set, &attr);
 	int r;
 
 	(void)fi;
-	if ((mask & F4_SET_SIZE) && st->st_size < 0) {
-		f4_reply_result(req, -EINVAL);
+	(void)f4_cred_init(s, ctx->uid, ctx->gid, 0, &cred); /* nobody may change what the kernel allows */
+	r = (mask & F4_SET_SIZE) && st->st_size < 0 ? -EINVAL : store_owner(s, mask, &attr);
+	if (r < 0) {
+		f4_reply_result(req, r);
 		return;
 	}
-	r = f4_node_get(f4_req_session(req), node, &inode);
+	if (s->config.fakeroot)
+		mask &= ~F4_SET_KILLPRIV; /* root's writes and truncations leave set-uid alone */
+	r = f4_node_get(s, node, &inode);
 	if (r == 0 && (mask & F4_SET_KILLPRIV) && is_stranger(inode, &cred))
 		mask |= F4_SET_KILLSGID;
 	if (r == 0 && mask != 0)
@@ -149,7 +165,8 @@ void f4_raw_statx(struct f4_worker *w, const struct f4_abi_in_header *in, const 
 		  size_t arg_len)
 {
 	f4_auto_inode *inode = NULL;
-	struct f4_abi_statx_out out = { .attr_valid = F4_CACHE_FOREVER_S };
+	const struct f4_session *s = w->session;
+	struct f4_abi_statx_out out = { 0 };
 	struct iovec iov = { &out, sizeof(out) };
 	struct f4_attr attr;
 	int r;
@@ -162,14 +179,15 @@ void f4_raw_statx(struct f4_worker *w, const struct f4_abi_in_header *in, const 
 		return;
 	}
 	f4_inode_attr(inode, &attr);
+	out.attr_valid = f4_attr_valid_s(s, inode->ino);
 	out.stat = (struct f4_abi_statx){
 		.mask = STATX_BASIC_STATS | STATX_BTIME,
 		.blksize = attr.block_size,
 		.attributes = statx_attributes(attr.flags),
 		.attributes_mask = statx_attributes(~UINT32_C(0)),
 		.nlink = attr.links,
-		.uid = attr.uid,
-		.gid = attr.gid,
+		.uid = f4_idmap_show(&s->config.idmap.uid, attr.uid),
+		.gid = f4_idmap_show(&s->config.idmap.gid, attr.gid),
 		.mode = (uint16_t)attr.mode,
 		.ino = attr.ino,
 		.size = attr.size,

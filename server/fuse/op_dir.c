@@ -132,7 +132,7 @@ static void fill_entries(struct f4_session *s, struct f4_inode *dir, struct list
 			if (entry->nodeid != 0)
 				f4_inode_forget(s->vol, (uint32_t)ent->ino, 1);
 		} else if (f4_inode_get(s->vol, (uint32_t)ent->ino, 0, &inode) == 0) {
-			f4_entry_take(dir, inode, entry);
+			f4_entry_take(s, dir, inode, entry);
 		}
 	}
 }

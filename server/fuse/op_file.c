@@ -69,14 +69,17 @@ static int write_inode(struct f4_session *s, struct f4_inode *inode,
 		       const struct f4_abi_in_header *in, const struct f4_abi_write_in *arg,
 		       const void *data, size_t *ret_done)
 {
-	struct f4_cred cred = { .uid = in->uid, .gid = in->gid };
 	uint32_t flags = write_flags(arg);
+	struct f4_cred cred;
 	bool had_suid;
 	int r;
 
+	(void)f4_cred_init(s, in->uid, in->gid, 0, &cred);
+	if (s->config.fakeroot)
+		flags &= ~F4_WRITE_KILLPRIV;
 	f4_inode_rdlock(inode);
 	had_suid = (inode->mode & (S_ISUID | S_ISGID)) != 0;
-	flags |= in->gid != inode->gid ? F4_WRITE_KILLSGID : 0;
+	flags |= cred.gid != inode->gid ? F4_WRITE_KILLSGID : 0;
 	/* The kernel doesn't know of the flag; a write from its cache says nothing of O_APPEND. */
 	r = (inode->flags & F4_FL_APPEND) && !(arg->flags & O_APPEND) &&
 			    !(flags & F4_WRITE_CACHE) ?
@@ -152,16 +155,17 @@ void f4_fuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off
 {
 	struct f4_session *s = f4_req_session(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct f4_cred cred = { .uid = ctx->uid, .gid = ctx->gid };
 	f4_auto_inode *inode = NULL;
+	struct f4_cred cred;
 	int r;
 
 	(void)fi;
+	(void)f4_cred_init(s, ctx->uid, ctx->gid, 0, &cred);
 	r = off < 0 || len <= 0 ? -EINVAL : f4_node_get(s, node, &inode);
 	if (r == 0)
 		r = f4_file_fallocate(inode, mode, (uint64_t)off, (uint64_t)len, &cred);
 	/* Content changes as by write(2), but this request has no flag that says whose rights count. */
-	if (r == 0 && ctx->uid != 0)
+	if (r == 0 && !f4_cred_is_root(s, ctx->uid))
 		r = kill_privileges(s, inode, &cred);
 	f4_reply_result(req, r);
 }

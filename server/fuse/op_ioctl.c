@@ -13,9 +13,14 @@
 #include <errno.h>
 #include <linux/fs.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
+#include "protocol/base/str.h"
 #include "protocol/ioctl.h"
 #include "server/ext4/alloc.h"
+#include "server/ext4/ops.h"
+#include "server/ext4/xattr.h"
 #include "server/fuse/internal.h"
 
 /* Source: kernel fs/ext4/ext4.h: EXT4_IOC_SHUTDOWN, the same number as FS_IOC_SHUTDOWN. */
@@ -24,6 +29,10 @@
 #define FL_USER_VISIBLE 0x725BDFFFu
 
 #define OUT_MAX 256u
+
+/* What fits into 32 bits. Source: kernel include/linux/kdev_t.h, new_encode_dev(). */
+#define MAJOR_MAX 0xfffu
+#define MINOR_MAX 0xfffffu
 
 struct call {
 	struct f4_session *s;	/* borrowed */
@@ -125,7 +134,8 @@ static int set_version(struct call *c)
 	int r;
 
 	f4_inode_attr(c->inode, &attr);
-	if (c->ctx->uid != 0 && c->ctx->uid != attr.uid)
+	if (!f4_cred_is_root(c->s, c->ctx->uid) &&
+	    c->ctx->uid != f4_idmap_show(&c->s->config.idmap.uid, attr.uid))
 		return -EPERM;
 	memcpy(&version, c->in, sizeof(version));
 	r = f4_inode_set_version(c->inode, version);
@@ -186,10 +196,67 @@ static int private_remount(struct call *c)
 	return f4_volume_remount(c->s->vol, (arg.flags & F4_REMOUNT_RO) != 0);
 }
 
+/* --- populating: what the kernel lets nobody but root ask for ------------------------------ */
+
+static bool is_name(const char *name, size_t size)
+{
+	return strnlen(name, size) < size && name[0] && !strchr(name, '/') &&
+	       !f4_str_eq(name, ".") && !f4_str_eq(name, "..");
+}
+
+/* Those that the kernel keeps for root, or for the file's owner, which a user is not. */
+static bool is_populated(const char *name)
+{
+	return f4_str_after(name, "security.") || f4_str_after(name, "trusted.") ||
+	       f4_str_after(name, "system.posix_acl_");
+}
+
+static int populate_mknod(struct call *c)
+{
+	struct f4_op_new spec = { 0 };
+	f4_auto_inode *made = NULL;
+	struct f4_mknod arg;
+
+	memcpy(&arg, c->in, sizeof(arg));
+	if (!is_name(arg.name, sizeof(arg.name)) || arg.zero || (arg.mode & ~(S_IFMT | 07777u)) ||
+	    (!S_ISCHR(arg.mode) && !S_ISBLK(arg.mode)) || arg.major > MAJOR_MAX ||
+	    arg.minor > MINOR_MAX)
+		return -EINVAL;
+	if (!f4_is_dir(c->inode))
+		return -ENOTDIR;
+	spec.mode = (uint16_t)arg.mode;
+	spec.rdev = (uint32_t)makedev(arg.major, arg.minor); /* 32 bits hold what passed */
+	return f4_op_create(c->inode, arg.name, strlen(arg.name), &spec, &made);
+}
+
+static int populate_setxattr(struct call *c)
+{
+	f4_auto_inode *found = NULL;
+	struct f4_setxattr arg;
+	int r = 0;
+
+	memcpy(&arg, c->in, sizeof(arg));
+	if (arg.size > sizeof(arg.value) || strnlen(arg.name, sizeof(arg.name)) == sizeof(arg.name) ||
+	    !is_populated(arg.name))
+		return -EINVAL;
+	if (!f4_is_dir(c->inode))
+		return -ENOTDIR;
+	if (arg.file[0] && !is_name(arg.file, sizeof(arg.file)))
+		return -EINVAL;
+	if (arg.file[0])
+		r = f4_op_lookup(c->inode, arg.file, strlen(arg.file), &found);
+	if (r == 0)
+		r = f4_xattr_set(found ? found : c->inode, arg.name, arg.value, arg.size,
+				 (int)arg.flags);
+	return r;
+}
+
 enum {
 	OWNER = 1, /* uid 0 or who mounted */
 	ROOT_DIR = 2, /* only on the root directory, else ENOTTY */
 	CHANGES = 4, /* -EROFS on a read-only volume */
+	UNNAMED = 8, /* with OWNER: also where the kernel doesn't say who asks (allow_idmap) */
+	FAKEROOT = 16, /* only under that option */
 };
 
 static const struct entry {
@@ -209,8 +276,10 @@ static const struct entry {
 	{ FS_IOC_GETFSLABEL, 0, 0, get_label },
 	{ FITRIM, sizeof(struct fstrim_range), OWNER | CHANGES, trim },
 	{ IOC_SHUTDOWN, 0, OWNER, shut_down },
-	{ F4_IOC_SYNC, 0, OWNER | ROOT_DIR, private_sync },
+	{ F4_IOC_SYNC, 0, OWNER | ROOT_DIR | UNNAMED, private_sync },
 	{ F4_IOC_REMOUNT, sizeof(struct f4_remount), OWNER | ROOT_DIR, private_remount },
+	{ F4_IOC_MKNOD, sizeof(struct f4_mknod), FAKEROOT | CHANGES, populate_mknod },
+	{ F4_IOC_SETXATTR, sizeof(struct f4_setxattr), FAKEROOT | CHANGES, populate_setxattr },
 };
 
 static int run(const struct entry *e, struct call *c)
@@ -219,7 +288,10 @@ static int run(const struct entry *e, struct call *c)
 
 	if ((e->rules & ROOT_DIR) && c->inode->ino != F4_ROOT_INO)
 		return -ENOTTY;
-	if ((e->rules & OWNER) && uid != 0 && uid != c->s->config.owner_uid)
+	if ((e->rules & OWNER) && uid != 0 && uid != c->s->config.owner_uid &&
+	    !((e->rules & UNNAMED) && uid == F4_ABI_NO_ID))
+		return -EPERM;
+	if ((e->rules & FAKEROOT) && !c->s->config.fakeroot)
 		return -EPERM;
 	if (e->rules & CHANGES) {
 		int r = f4_volume_check_write(c->s->vol);

@@ -6,6 +6,7 @@
  * casefolded directories it is a plain ENOENT: creating another spelling would not clear it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "protocol/base/str.h"
@@ -16,7 +17,7 @@ static void reply_entry(fuse_req_t req, struct f4_inode *dir, struct f4_inode *i
 {
 	struct f4_abi_entry_out out;
 
-	f4_entry_take(dir, inode, &out);
+	f4_entry_take(f4_req_session(req), dir, inode, &out);
 	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)) < 0)
 		f4_entry_give_back(inode);
 }
@@ -31,15 +32,11 @@ static void reply_absent(fuse_req_t req, struct f4_inode *dir)
 		(void)fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
-static struct f4_cred request_cred(fuse_req_t req)
+static int request_cred(fuse_req_t req, struct f4_cred *ret)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct f4_cred){
-		.uid = ctx->uid,
-		.gid = ctx->gid,
-		.umask = (uint16_t)(ctx->umask & 0777),
-	};
+	return f4_cred_init(f4_req_session(req), ctx->uid, ctx->gid, ctx->umask, ret);
 }
 
 void f4_fuse_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -93,8 +90,9 @@ static void create(fuse_req_t req, fuse_ino_t parent, const char *name, struct f
 	f4_auto_inode *dir = NULL, *inode = NULL;
 	int r;
 
-	spec->cred = request_cred(req);
-	r = f4_node_get(f4_req_session(req), parent, &dir);
+	r = request_cred(req, &spec->cred);
+	if (r == 0)
+		r = f4_node_get(f4_req_session(req), parent, &dir);
 	if (r == 0)
 		r = f4_op_create(dir, name, strlen(name), spec, &inode);
 	if (r < 0)
@@ -182,10 +180,14 @@ void f4_fuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_in
 {
 	struct f4_session *s = f4_req_session(req);
 	f4_auto_inode *from = NULL, *to = NULL;
-	struct f4_cred cred = request_cred(req);
+	struct f4_cred cred;
 	int r;
 
-	r = f4_node_get(s, parent, &from);
+	r = request_cred(req, &cred);
+	if (r < 0 && !(flags & RENAME_WHITEOUT))
+		r = 0; /* nothing is made */
+	if (r == 0)
+		r = f4_node_get(s, parent, &from);
 	if (r == 0)
 		r = f4_node_get(s, new_parent, &to);
 	if (r == 0)
@@ -210,19 +212,16 @@ void f4_raw_tmpfile(struct f4_worker *w, const struct f4_abi_in_header *in, cons
 		return;
 	}
 	spec.mode = (uint16_t)((create_in->mode & 07777) | S_IFREG);
-	spec.cred = (struct f4_cred){
-		.uid = in->uid,
-		.gid = in->gid,
-		.umask = (uint16_t)(create_in->umask & 0777),
-	};
-	r = f4_node_get(w->session, in->nodeid, &dir);
+	r = f4_cred_init(w->session, in->uid, in->gid, create_in->umask, &spec.cred);
+	if (r == 0)
+		r = f4_node_get(w->session, in->nodeid, &dir);
 	if (r == 0)
 		r = f4_op_tmpfile(dir, &spec, &inode);
 	if (r < 0) {
 		f4_raw_error(w, in, r);
 		return;
 	}
-	f4_entry_take(NULL, inode, &entry);
+	f4_entry_take(w->session, NULL, inode, &entry);
 	if (f4_raw_reply(w, in, iov, 2) < 0)
 		f4_entry_give_back(inode);
 }

@@ -28,6 +28,8 @@ void f4_fuse_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t 
 	r = f4_node_get(s, node, &inode);
 	if (r == 0)
 		r = f4_xattr_get(inode, name, w->transport.out, bounded(size), &len);
+	if (r == 0 && size != 0)
+		r = f4_acl_shift(s, name, w->transport.out, len, false);
 	if (r < 0)
 		f4_reply_result(req, r);
 	else if (size == 0)
@@ -90,9 +92,9 @@ void f4_fuse_removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
 }
 
 /* Clear set-gid in the mode that the ACL has just given: the caller is not in the file's group. */
-static int acl_kill_sgid(struct f4_inode *inode, const struct f4_abi_in_header *in)
+static int acl_kill_sgid(struct f4_inode *inode)
 {
-	struct f4_cred cred = { .uid = in->uid, .gid = in->gid };
+	struct f4_cred cred = { 0 }; /* a change of the mode asks for no rights */
 	struct f4_attr attr;
 
 	f4_inode_attr(inode, &attr);
@@ -111,6 +113,7 @@ void f4_raw_setxattr(struct f4_worker *w, const struct f4_abi_in_header *in, con
 	f4_auto_inode *inode = NULL;
 	const char *name;
 	size_t name_len;
+	uint8_t *value;
 	int r;
 
 	if (arg_len < head + 2) {
@@ -124,11 +127,13 @@ void f4_raw_setxattr(struct f4_worker *w, const struct f4_abi_in_header *in, con
 		f4_raw_error(w, in, -EINVAL);
 		return;
 	}
-	r = f4_node_get(w->session, in->nodeid, &inode);
+	value = w->transport.in + sizeof(*in) + head + name_len + 1;
+	r = f4_acl_shift(w->session, name, value, set_in->size, true);
 	if (r == 0)
-		r = f4_xattr_set(inode, name, name + name_len + 1, set_in->size,
-				 (int)set_in->flags);
+		r = f4_node_get(w->session, in->nodeid, &inode);
+	if (r == 0)
+		r = f4_xattr_set(inode, name, value, set_in->size, (int)set_in->flags);
 	if (r == 0 && ext && (set_in->setxattr_flags & F4_ABI_SETXATTR_ACL_KILL_SGID))
-		r = acl_kill_sgid(inode, in);
+		r = acl_kill_sgid(inode);
 	f4_raw_error(w, in, r);
 }

@@ -125,7 +125,7 @@ int f4_node_get(struct f4_session *s, uint64_t node, struct f4_inode **ret)
 	return f4_inode_get(s->vol, (uint32_t)ino, 0, ret);
 }
 
-void f4_attr_fill(const struct f4_attr *attr, struct f4_abi_attr *ret)
+void f4_attr_fill(const struct f4_session *s, const struct f4_attr *attr, struct f4_abi_attr *ret)
 {
 	*ret = (struct f4_abi_attr){
 		.ino = attr->ino,
@@ -139,8 +139,8 @@ void f4_attr_fill(const struct f4_attr *attr, struct f4_abi_attr *ret)
 		.ctimensec = (uint32_t)attr->ctime.tv_nsec,
 		.mode = attr->mode,
 		.nlink = attr->links,
-		.uid = attr->uid,
-		.gid = attr->gid,
+		.uid = f4_idmap_show(&s->config.idmap.uid, attr->uid),
+		.gid = f4_idmap_show(&s->config.idmap.gid, attr->gid),
 		.rdev = attr->rdev,
 		.blksize = attr->block_size,
 	};
@@ -158,7 +158,8 @@ static bool is_casefolded(struct f4_inode *dir)
 	return yes;
 }
 
-void f4_entry_take(struct f4_inode *dir, struct f4_inode *inode, struct f4_abi_entry_out *ret)
+void f4_entry_take(const struct f4_session *s, struct f4_inode *dir, struct f4_inode *inode,
+		   struct f4_abi_entry_out *ret)
 {
 	struct f4_attr attr;
 
@@ -168,9 +169,9 @@ void f4_entry_take(struct f4_inode *dir, struct f4_inode *inode, struct f4_abi_e
 		.generation = inode->generation,
 		/* another spelling of the name would not be invalidated with this one */
 		.entry_valid = is_casefolded(dir) ? 0 : F4_CACHE_FOREVER_S,
-		.attr_valid = F4_CACHE_FOREVER_S,
+		.attr_valid = f4_attr_valid_s(s, inode->ino),
 	};
-	f4_attr_fill(&attr, &ret->attr);
+	f4_attr_fill(s, &attr, &ret->attr);
 	atomic_fetch_add(&inode->lookups, 1);
 }
 

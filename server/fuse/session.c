@@ -185,6 +185,10 @@ static void dispatch(struct f4_worker *w, size_t len)
 		atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
 				      memory_order_relaxed);
 	}
+	if (!f4_session_lets_in(w->session, in)) {
+		f4_raw_error(w, in, -EACCES);
+		return;
+	}
 	raw = f4_raw_find(in->opcode);
 	if (raw)
 		raw(w, in, in + 1, len - sizeof(*in));

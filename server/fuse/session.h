@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/idmap.h"
+
 struct f4_session;
 struct f4_volume;
 
@@ -20,6 +22,10 @@ struct f4_session_config {
 	bool writeback_cache;
 	bool default_permissions; /* what the mount was given; false under fakeroot */
 	uint32_t owner_uid;	/* who mounted: may use the private ioctls besides uid 0 */
+	bool fakeroot;		/* whoever is let in by the kernel, the owner alone, is root in here */
+	bool allow_root;	/* the kernel lets all in, and we only the owner and uid 0 */
+	bool allow_idmap;	/* the mount may get an id map of the kernel's */
+	struct f4_idmap idmap;	/* owner shift */
 	bool read_only;
 	bool debug;
 	bool export_support;	/* file handles (open_by_handle_at, NFS); off: name_to_handle_at is refused */

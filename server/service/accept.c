@@ -80,5 +80,6 @@ int f4_accept_check(struct f4_accept *ret, const char **ret_why)
 		return -EINVAL; /* what the kernel says of a socket that was never connected */
 	ret->spawned = name_len == sizeof(sa_family_t);
 	ret->peer_uid = cred.uid;
+	ret->peer_gid = cred.gid;
 	return 0;
 }

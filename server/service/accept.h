@@ -17,6 +17,7 @@
 struct f4_accept {
 	bool spawned;   /* a helper's child, not a service manager's */
 	uid_t peer_uid; /* who connected */
+	gid_t peer_gid;
 };
 
 /*
