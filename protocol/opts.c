@@ -94,8 +94,6 @@ static const char no_old_quota[] =
 	"quota files named by the mount are not kept; use an image with the quota feature";
 static const char no_quota[] = "quota limits are not enforced yet";
 static const char no_direct[] = "direct I/O on the device is not there yet";
-static const char no_strict[] =
-	"the kernel answers reads from its cache, so the server can't see each one; use relatime";
 
 static const struct row rows[] = {
 	/* --- the kernel's flags --- */
@@ -116,8 +114,7 @@ static const struct row rows[] = {
 	FLAG("atime", 0, MS_NOATIME),
 	FLAG("relatime", MS_RELATIME, MS_ATIME_MODES),
 	FLAG("norelatime", 0, MS_RELATIME),
-	{ .name = "strictatime", .ms_set = MS_STRICTATIME, .ms_clear = MS_ATIME_MODES,
-	  .not_yet = no_strict },
+	FLAG("strictatime", MS_STRICTATIME, MS_ATIME_MODES),
 	FLAG("nostrictatime", 0, MS_STRICTATIME),
 	FLAG("nodiratime", MS_NODIRATIME, 0),
 	FLAG("diratime", 0, MS_NODIRATIME),
@@ -177,6 +174,8 @@ static const struct row rows[] = {
 	ON("allow_idmap", allow_idmap),
 	ON("fakeroot", fakeroot),
 	TEXT("idmap", idmap),
+	ON("strict_open", strict_open),
+	OFF("nostrict_open", strict_open),
 
 	/* --- LSM contexts, for the kernel --- */
 	TEXT("context", context),

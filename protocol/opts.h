@@ -99,6 +99,7 @@ struct f4_opts {
 	bool allow_suid, allow_dev; /* as `suid` and `dev`, by words that mount(8) passes on */
 	bool default_permissions;   /* always true, except under fakeroot */
 	bool writeback_cache;
+	bool strict_open; /* each open(2) is a request, refused for immutable files at once */
 
 	/* Whose files they are. */
 	bool fakeroot;

@@ -125,6 +125,9 @@ static int make_threads(struct server *s, const struct f4_idmap *idmap)
 	const struct f4_session_config config = {
 		.fuse_fd = f4_take_fd(&s->start.fuse_fd),
 		.writeback_cache = o->writeback_cache,
+		.strict_open = o->strict_open,
+		.strict_atime = f4_opts_atime(o) == F4_OPTS_ATIME_STRICT && !f4_opts_ro(o),
+		.export_support = true,
 		.default_permissions = o->default_permissions,
 		.owner_uid = s->start.accept.peer_uid,
 		.fakeroot = o->fakeroot,
@@ -313,11 +316,24 @@ static enum f4_atime atime_mode(const struct f4_opts *o)
 	return F4_ATIME_RELATIVE;
 }
 
+/* Which switches were named: the superblock decides on the others. */
+static uint32_t named_options(const struct f4_opts *o)
+{
+	uint32_t named = 0;
+
+	named |= o->data != F4_OPTS_DATA_DEFAULT ? F4_NAMED_DATA_MODE : 0;
+	named |= o->barrier != F4_TRI_DEFAULT ? F4_NAMED_BARRIER : 0;
+	named |= o->discard != F4_TRI_DEFAULT ? F4_NAMED_DISCARD : 0;
+	named |= o->grpid != F4_TRI_DEFAULT ? F4_NAMED_BSD_GROUPS : 0;
+	return named;
+}
+
 static struct f4_volume_options volume_options(const struct f4_cmdline *c)
 {
 	const struct f4_opts *o = &c->opts;
 
 	return (struct f4_volume_options){
+		.named = named_options(o),
 		.read_only = f4_opts_ro(o),
 		.no_recovery = o->norecovery,
 		.data_mode = o->data == F4_OPTS_DATA_JOURNAL ? F4_DATA_JOURNAL : F4_DATA_ORDERED,

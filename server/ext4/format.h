@@ -43,6 +43,14 @@
 #define F4_ERRORS_RO	   2u
 #define F4_ERRORS_PANIC	   3u
 
+/* s_default_mount_opts: what tune2fs -o stores */
+#define F4_DEFM_BSDGROUPS  0x0002u
+#define F4_DEFM_UID16	   0x0010u
+#define F4_DEFM_JMODE	   0x0060u
+#define F4_DEFM_JMODE_DATA 0x0020u
+#define F4_DEFM_NOBARRIER  0x0100u
+#define F4_DEFM_DISCARD	   0x0400u
+
 /* s_flags */
 #define F4_FLAGS_SIGNED_HASH   0x0001u
 #define F4_FLAGS_UNSIGNED_HASH 0x0002u

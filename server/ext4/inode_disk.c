@@ -19,6 +19,8 @@
 
 #define S_FMT 0170000u
 #define NSEC  1000000000u
+/* The kernel's fs_high2lowuid: 65534 unless a sysctl says otherwise. */
+#define OWNER_OVERFLOW 65534u
 #define BASE_EXTRA ((uint16_t)(sizeof(struct f4_raw_inode) - F4_GOOD_OLD_INODE_SIZE))
 
 /* Does @field lie in the part that i_extra_isize covers? */
@@ -228,6 +230,20 @@ static const char *check_fields(struct f4_inode *inode)
 	return NULL;
 }
 
+static uint32_t owner_decode(const struct f4_volume *vol, f4_le16 lo, f4_le16 hi)
+{
+	return f4_get_le16(lo) | (vol->ids_16bit ? 0 : (uint32_t)f4_get_le16(hi) << 16);
+}
+
+/* Where 16 bits are all, larger numbers become the one that stands for "too large". */
+static void owner_encode(const struct f4_volume *vol, uint32_t id, f4_le16 *lo, f4_le16 *hi)
+{
+	if (vol->ids_16bit && id > UINT16_MAX)
+		id = OWNER_OVERFLOW;
+	*lo = f4_mk_le16((uint16_t)id);
+	*hi = f4_mk_le16((uint16_t)(id >> 16));
+}
+
 const char *f4_inode_decode(struct f4_inode *inode, const uint8_t *raw)
 {
 	const struct f4_raw_inode *ri = (const void *)raw;
@@ -241,8 +257,8 @@ const char *f4_inode_decode(struct f4_inode *inode, const uint8_t *raw)
 	if (extra == 0 && vol->inode_size > F4_GOOD_OLD_INODE_SIZE)
 		inode->extra_isize = BASE_EXTRA;
 	inode->mode = f4_get_le16(ri->i_mode);
-	inode->uid = f4_get_le16(ri->i_uid_lo) | (uint32_t)f4_get_le16(ri->i_uid_hi) << 16;
-	inode->gid = f4_get_le16(ri->i_gid_lo) | (uint32_t)f4_get_le16(ri->i_gid_hi) << 16;
+	inode->uid = owner_decode(vol, ri->i_uid_lo, ri->i_uid_hi);
+	inode->gid = owner_decode(vol, ri->i_gid_lo, ri->i_gid_hi);
 	inode->links = f4_get_le16(ri->i_links_count);
 	inode->flags = f4_get_le32(ri->i_flags);
 	inode->generation = f4_get_le32(ri->i_generation);
@@ -323,10 +339,8 @@ void f4_inode_encode(struct f4_inode *inode, uint8_t *raw)
 	f4_inode_raw_widen(inode->vol, raw);
 	encode_sizes(inode, ri);
 	ri->i_mode = f4_mk_le16(inode->mode);
-	ri->i_uid_lo = f4_mk_le16((uint16_t)inode->uid);
-	ri->i_uid_hi = f4_mk_le16((uint16_t)(inode->uid >> 16));
-	ri->i_gid_lo = f4_mk_le16((uint16_t)inode->gid);
-	ri->i_gid_hi = f4_mk_le16((uint16_t)(inode->gid >> 16));
+	owner_encode(inode->vol, inode->uid, &ri->i_uid_lo, &ri->i_uid_hi);
+	owner_encode(inode->vol, inode->gid, &ri->i_gid_lo, &ri->i_gid_hi);
 	ri->i_links_count = f4_mk_le16((uint16_t)inode->links);
 	ri->i_flags = f4_mk_le32(inode->flags);
 	ri->i_generation = f4_mk_le32(inode->generation);

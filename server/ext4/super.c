@@ -294,6 +294,25 @@ static void load_limits(struct f4_volume *vol)
 		vol->max_file_bytes_extents = max;
 }
 
+/* What the filesystem's owner wants of every mount, unless it is asked for otherwise. ACLs and user
+ * attributes are always on, whatever the bits say, as with the kernel. */
+static void load_defaults(struct f4_volume *vol, const struct f4_super *sb)
+{
+	struct f4_volume_options *opt = &vol->opt;
+	uint32_t defaults = f4_get_le32(sb->s_default_mount_opts);
+
+	if (!(opt->named & F4_NAMED_DATA_MODE) && f4_has_compat(vol, F4_COMPAT_HAS_JOURNAL) &&
+	    (defaults & F4_DEFM_JMODE) == F4_DEFM_JMODE_DATA)
+		opt->data_mode = F4_DATA_JOURNAL;
+	if (!(opt->named & F4_NAMED_BARRIER) && (defaults & F4_DEFM_NOBARRIER))
+		opt->no_barrier = true;
+	if (!(opt->named & F4_NAMED_DISCARD) && (defaults & F4_DEFM_DISCARD))
+		opt->discard = true;
+	if (!(opt->named & F4_NAMED_BSD_GROUPS) && (defaults & F4_DEFM_BSDGROUPS))
+		opt->bsd_groups = true;
+	vol->ids_16bit = (defaults & F4_DEFM_UID16) != 0;
+}
+
 static void load_identity(struct f4_volume *vol, const struct f4_super *sb)
 {
 	uint64_t reserved = f4_get_le32(sb->s_r_blocks_count_lo);
@@ -344,6 +363,7 @@ int f4_super_parse(struct f4_volume *vol, const struct f4_super *sb)
 	}
 	load_limits(vol);
 	load_identity(vol, sb);
+	load_defaults(vol, sb);
 	return 0;
 }
 

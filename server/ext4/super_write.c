@@ -190,3 +190,36 @@ void f4_super_overhead(struct f4_volume *vol, const struct f4_super *sb)
 			blocks += vol->state->log_map[i].len;
 	vol->overhead_clusters = (blocks < vol->blocks_count ? blocks : 0) >> vol->cluster_bits;
 }
+
+void f4_volume_get_label(struct f4_volume *vol, char ret[F4_LABEL_MAX + 1])
+{
+	pthread_mutex_lock(&vol->sb_lock);
+	memcpy(ret, vol->label, F4_LABEL_MAX + 1);
+	pthread_mutex_unlock(&vol->sb_lock);
+}
+
+/* The copies of the superblock keep the old label until e2fsck or tune2fs writes them. */
+int f4_volume_set_label(struct f4_volume *vol, const char label[F4_LABEL_MAX])
+{
+	struct f4_handle h = { 0 };
+	struct f4_super *sb;
+	int r = f4_volume_check_write(vol), r2;
+
+	static_assert(sizeof(sb->s_volume_name) == F4_LABEL_MAX, "label");
+	static_assert(sizeof(vol->label) == F4_LABEL_MAX + 1, "label");
+	if (r == 0)
+		r = f4_txn_begin(vol->journal, 1, &h);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&vol->sb_lock);
+	sb = f4_super_ptr(vol);
+	r = f4_txn_write(&h, vol->sb_buf);
+	if (r == 0) {
+		memcpy(sb->s_volume_name, label, F4_LABEL_MAX);
+		memcpy(vol->label, label, F4_LABEL_MAX);
+	}
+	pthread_mutex_unlock(&vol->sb_lock);
+	h.sync = r == 0;
+	r2 = f4_txn_end(&h);
+	return r < 0 ? r : r2;
+}

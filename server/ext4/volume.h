@@ -43,8 +43,15 @@ enum f4_data_mode { F4_DATA_ORDERED, F4_DATA_JOURNAL };
 enum f4_errors { F4_ERRORS_DEFAULT, F4_ON_ERROR_CONTINUE, F4_ON_ERROR_RO, F4_ON_ERROR_ABORT };
 enum f4_atime { F4_ATIME_RELATIVE, F4_ATIME_NONE, F4_ATIME_STRICT };
 
-/* What the user asked for; the core never changes it. */
+/* Switches whose default is in the superblock (s_default_mount_opts, tune2fs -o). */
+#define F4_NAMED_DATA_MODE  0x1u
+#define F4_NAMED_BARRIER    0x2u
+#define F4_NAMED_DISCARD    0x4u
+#define F4_NAMED_BSD_GROUPS 0x8u
+
+/* What the user asked for, and after open what the superblock says where he named nothing. */
 struct f4_volume_options {
+	uint32_t named;		  /* F4_NAMED_*: what was asked for, either way */
 	bool read_only;		  /* write nothing, not even recovery */
 	bool no_recovery;	  /* read-only without looking at the log */
 	enum f4_data_mode data_mode;
@@ -98,9 +105,10 @@ struct f4_volume {
 	bool has_csum;		   /* metadata_csum */
 	bool has_gdt_csum;	   /* uninit_bg (crc16) or metadata_csum */
 	uint8_t uuid[16];
-	char label[17];
+	char label[17];		   /* protected by sb_lock */
 	uint64_t max_file_bytes_extents, max_file_bytes_blockmap;
 	uint32_t resuid, resgid;
+	bool ids_16bit;		   /* owners are stored with 16 bits (tune2fs -o uid16) */
 	uint64_t reserved_clusters;
 	uint64_t overhead_clusters;
 	struct f4_buf *sb_buf;	   /* owned reference; protected by sb_lock */
@@ -175,6 +183,14 @@ int f4_volume_sync(struct f4_volume *vol);
  * Return: 0; -EROFS (the disk or a feature forbids writing); others as open.
  */
 int f4_volume_remount(struct f4_volume *vol, bool read_only);
+
+#define F4_LABEL_MAX 16u
+/*
+ * f4_volume_get_label - NUL-ended.
+ * f4_volume_set_label - NUL-padded; durable on return. Return: 0, -EROFS, -EIO.
+ */
+void f4_volume_get_label(struct f4_volume *vol, char ret[F4_LABEL_MAX + 1]);
+int f4_volume_set_label(struct f4_volume *vol, const char label[F4_LABEL_MAX]);
 
 /* f4_volume_shutdown - EXT4_IOC_SHUTDOWN: stop at once. @flush: commit first. */
 int f4_volume_shutdown(struct f4_volume *vol, bool flush);

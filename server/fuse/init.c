@@ -20,7 +20,7 @@
  *   HANDLE_KILLPRIV_V2   set-uid and set-gid are cleared by us when the kernel says so; the kernel
  *                     then needn't ask for security.capability before each write
  *   SETXATTR_EXT      tells when setting an ACL must clear set-gid
- *   EXPORT_SUPPORT or NO_EXPORT_SUPPORT   file handles, by option: node ids are inode numbers and
+ *   EXPORT_SUPPORT or NO_EXPORT_SUPPORT   file handles: node ids are inode numbers and
  *                     generations are real, so a handle outlives the kernel's memory of it
  *   WRITEBACK_CACHE   only by option: it gives up exact ENOSPC
  *   ALLOW_IDMAP       only by option: all requests but creations then come without a uid, which gives
@@ -50,6 +50,8 @@ static uint64_t wanted_flags(const struct f4_session *s)
 	uint64_t want = WANT_ALWAYS;
 
 	want |= s->config.export_support ? F4_ABI_EXPORT_SUPPORT : F4_ABI_NO_EXPORT_SUPPORT;
+	if (s->config.strict_atime)
+		want &= ~F4_ABI_CACHE_SYMLINKS; /* each readlink must be seen */
 	if (s->config.writeback_cache)
 		want |= F4_ABI_WRITEBACK_CACHE;
 	if (s->config.default_permissions && !s->vol->opt.no_acl)

@@ -170,6 +170,7 @@ void f4_raw_statx(struct f4_worker *w, const struct f4_abi_in_header *in, const 
 		  size_t arg_len);
 /* op_dir.c */
 void f4_fuse_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
+void f4_fuse_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void f4_fuse_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 		     struct fuse_file_info *fi);
 void f4_fuse_readdirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,

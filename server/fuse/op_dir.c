@@ -3,7 +3,8 @@
  * Listing directories.
  *
  * opendir is answered ENOSYS once: the kernel then opens without requests and keeps listings in its
- * page cache. It drops them itself when it changes the directory.
+ * page cache. It drops them itself when it changes the directory. Under strictatime it must ask for
+ * each listing, which is what sets the access time.
  *
  * readdirplus works in two passes: the names are taken under the directory's lock, with room for
  * the attributes; then, with no lock held, each inode is looked up and its attributes are filled
@@ -90,8 +91,17 @@ static struct listing new_listing(struct f4_worker *w, size_t size, size_t prefi
 void f4_fuse_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	(void)node;
+	if (f4_req_session(req)->config.strict_atime)
+		(void)fuse_reply_open(req, fi); /* neither keep_cache nor cache_readdir */
+	else
+		(void)fuse_reply_err(req, ENOSYS);
+}
+
+void f4_fuse_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	(void)node;
 	(void)fi;
-	(void)fuse_reply_err(req, ENOSYS);
+	(void)fuse_reply_err(req, 0);
 }
 
 void f4_fuse_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,

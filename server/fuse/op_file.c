@@ -4,7 +4,9 @@
  *
  * open is answered ENOSYS once: from then on the kernel opens and closes without requests and keeps
  * the pages of a file as long as it has memory. What that gives up: an immutable file can be opened
- * for writing (each write is refused instead).
+ * for writing (each write is refused instead), and reads that the cache answers set no access time.
+ * Two options pay for it with requests: strict_open (each open is asked for and may be refused) and
+ * strictatime (moreover no page and no listing outlives the open that it was read by).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,14 +17,43 @@
 #include "server/ext4/file.h"
 #include "server/fuse/internal.h"
 
-void f4_fuse_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+/* What the VFS checks for filesystems whose flags it knows. */
+static int may_open(struct f4_inode *inode, int flags)
 {
-	(void)node;
-	(void)fi;
-	(void)fuse_reply_err(req, ENOSYS);
+	bool writes = (flags & O_ACCMODE) != O_RDONLY;
+	struct f4_attr attr;
+
+	f4_inode_attr(inode, &attr);
+	if ((attr.flags & F4_FL_IMMUTABLE) && writes)
+		return -EPERM;
+	if ((attr.flags & F4_FL_APPEND) && ((writes && !(flags & O_APPEND)) || (flags & O_TRUNC)))
+		return -EPERM;
+	return 0;
 }
 
-/* Only for files opened by O_TMPFILE, the one open that is a request. */
+void f4_fuse_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct f4_session *s = f4_req_session(req);
+	f4_auto_inode *inode = NULL;
+	int r = 0;
+
+	if (!s->config.strict_open && !s->config.strict_atime) {
+		(void)fuse_reply_err(req, ENOSYS);
+		return;
+	}
+	r = f4_node_get(s, node, &inode);
+	if (r == 0)
+		r = may_open(inode, fi->flags);
+	if (r < 0) {
+		f4_reply_result(req, r);
+		return;
+	}
+	fi->keep_cache = !s->config.strict_atime;
+	fi->noflush = 1;
+	(void)fuse_reply_open(req, fi); /* nothing is counted that would have to be taken back */
+}
+
+/* Only for files whose open was a request: by O_TMPFILE, and all under strict_open. */
 void f4_fuse_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	f4_auto_inode *inode = NULL;

@@ -25,6 +25,8 @@
 
 /* Source: kernel fs/ext4/ext4.h: EXT4_IOC_SHUTDOWN, the same number as FS_IOC_SHUTDOWN. */
 #define IOC_SHUTDOWN _IOR('X', 125, uint32_t)
+/* Source: kernel include/uapi/linux/fs.h, FS_IOC_GETFSUUID and struct fsuuid2 (17 bytes). */
+#define IOC_GETFSUUID _IOC(_IOC_READ, 0x15, 0, 17)
 /* What FS_IOC_GETFLAGS shows. Source: kernel fs/ext4/ext4.h, EXT4_FL_USER_VISIBLE. */
 #define FL_USER_VISIBLE 0x725BDFFFu
 
@@ -147,10 +149,33 @@ static int get_label(struct call *c)
 {
 	char label[FSLABEL_MAX] = { 0 };
 
-	static_assert(sizeof(c->s->vol->label) <= FSLABEL_MAX, "fits");
-	static_assert(FSLABEL_MAX <= OUT_MAX, "fits");
-	memcpy(label, c->s->vol->label, sizeof(c->s->vol->label));
+	static_assert(F4_LABEL_MAX + 1 <= FSLABEL_MAX && FSLABEL_MAX <= OUT_MAX, "fits");
+	f4_volume_get_label(c->s->vol, label);
 	set_out(c, label, sizeof(label));
+	return 0;
+}
+
+static int set_label(struct call *c)
+{
+	char label[F4_LABEL_MAX] = { 0 };
+	size_t len = strnlen(c->in, FSLABEL_MAX);
+
+	if (len > sizeof(label))
+		return -EINVAL;
+	memcpy(label, c->in, len);
+	return f4_volume_set_label(c->s->vol, label);
+}
+
+/* Kernels from 6.9 on answer it themselves, for FUSE with "not supported". */
+static int get_uuid(struct call *c)
+{
+	struct fsuuid2 {
+		uint8_t len, uuid[16];
+	} out = { .len = sizeof(out.uuid) };
+
+	static_assert(sizeof(out) == _IOC_SIZE(IOC_GETFSUUID), "struct fsuuid2");
+	memcpy(out.uuid, c->s->vol->uuid, sizeof(out.uuid));
+	set_out(c, &out, sizeof(out));
 	return 0;
 }
 
@@ -274,6 +299,8 @@ static const struct entry {
 	{ FS_IOC32_GETVERSION, 0, 0, get_version },
 	{ FS_IOC32_SETVERSION, sizeof(uint32_t), CHANGES, set_version },
 	{ FS_IOC_GETFSLABEL, 0, 0, get_label },
+	{ FS_IOC_SETFSLABEL, FSLABEL_MAX, OWNER | CHANGES, set_label },
+	{ IOC_GETFSUUID, 0, 0, get_uuid },
 	{ FITRIM, sizeof(struct fstrim_range), OWNER | CHANGES, trim },
 	{ IOC_SHUTDOWN, 0, OWNER, shut_down },
 	{ F4_IOC_SYNC, 0, OWNER | ROOT_DIR | UNNAMED, private_sync },

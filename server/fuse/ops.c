@@ -30,6 +30,7 @@ const struct fuse_lowlevel_ops f4_fuse_ops = {
 	.fsync = f4_fuse_fsync,
 	.opendir = f4_fuse_opendir,
 	.readdir = f4_fuse_readdir,
+	.releasedir = f4_fuse_releasedir,
 	.fsyncdir = f4_fuse_fsyncdir,
 	.statfs = f4_fuse_statfs,
 	.getxattr = f4_fuse_getxattr,

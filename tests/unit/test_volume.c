@@ -265,9 +265,73 @@ static void backup_super(void)
 	}
 }
 
+/* tune2fs -o: what the superblock wants holds where the mount named nothing. */
+static void default_options(void)
+{
+	static const uint32_t all = F4_NAMED_DATA_MODE | F4_NAMED_BARRIER | F4_NAMED_DISCARD |
+				    F4_NAMED_BSD_GROUPS;
+	struct f4_cred cred = { .uid = 70000, .gid = 70001 };
+	struct coretest t;
+	struct f4_inode *inode;
+	struct f4_attr attr = { .uid = cred.uid, .gid = cred.gid };
+
+	TEST_REQUIRE(coretest_mkfs(&t, "16M", "-t ext4"));
+	TEST_EQ(coretest_open(&t), 0);
+	TEST_CHECK(t.vol->opt.data_mode == F4_DATA_ORDERED && !t.vol->opt.no_barrier &&
+		   !t.vol->opt.discard && !t.vol->opt.bsd_groups && !t.vol->ids_16bit);
+	TEST_EQ(coretest_close(&t), 0);
+	TEST_EQ(coretest_shell(&t, "tune2fs -o journal_data,bsdgroups,nobarrier,discard,uid16 $IMG "
+				   ">/dev/null"), 0);
+	TEST_EQ(coretest_open(&t), 0);
+	TEST_CHECK(t.vol->opt.data_mode == F4_DATA_JOURNAL && t.vol->opt.no_barrier &&
+		   t.vol->opt.discard && t.vol->opt.bsd_groups && t.vol->ids_16bit);
+	TEST_CHECK(!t.vol->opt.no_acl && !t.vol->opt.no_user_xattr);
+	TEST_EQ(coretest_create(&t, "file"), 0);
+	inode = coretest_lookup(&t, "file");
+	TEST_REQUIRE(inode != NULL);
+	TEST_EQ(f4_inode_setattr(inode, F4_SET_UID | F4_SET_GID, &attr, &cred), 0);
+	f4_inode_put(inode);
+	TEST_EQ(coretest_close(&t), 0);
+	t.opt.named = all;
+	TEST_EQ(coretest_open(&t), 0);
+	TEST_CHECK(t.vol->opt.data_mode == F4_DATA_ORDERED && !t.vol->opt.no_barrier &&
+		   !t.vol->opt.discard && !t.vol->opt.bsd_groups);
+	inode = coretest_lookup(&t, "file");
+	TEST_REQUIRE(inode != NULL);
+	f4_inode_attr(inode, &attr);
+	TEST_CHECK(attr.uid == 65534 && attr.gid == 65534); /* what 16 bits say of larger ones */
+	f4_inode_put(inode);
+	TEST_CHECK(coretest_finish(&t));
+}
+
+static void label(void)
+{
+	static const char names[][F4_LABEL_MAX] = { "", "a", "sixteen bytes ok", "short" };
+	char got[F4_LABEL_MAX + 1];
+	struct coretest t;
+
+	TEST_REQUIRE(coretest_start(&t, "16M", "-t ext4 -L before"));
+	f4_volume_get_label(t.vol, got);
+	TEST_CHECK(strcmp(got, "before") == 0);
+	for (size_t i = 0; i < F4_ARRAY_LEN(names); i++) {
+		TEST_EQ(f4_volume_set_label(t.vol, names[i]), 0);
+		f4_volume_get_label(t.vol, got);
+		TEST_CHECK(strlen(got) <= F4_LABEL_MAX && memcmp(got, names[i], strlen(got)) == 0);
+	}
+	coretest_crash(&t); /* durable all the same */
+	TEST_EQ(coretest_open(&t), 0);
+	f4_volume_get_label(t.vol, got);
+	TEST_CHECK(strcmp(got, "short") == 0);
+	TEST_EQ(f4_volume_remount(t.vol, true), 0);
+	TEST_EQ(f4_volume_set_label(t.vol, names[1]), -EROFS);
+	TEST_CHECK(coretest_finish(&t));
+}
+
 int main(void)
 {
 	TEST_RUN(backup_super);
+	TEST_RUN(default_options);
+	TEST_RUN(label);
 	TEST_RUN(crash_shapes);
 	TEST_RUN(read_only_recovery);
 	TEST_RUN(remount);
