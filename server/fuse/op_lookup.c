@@ -39,19 +39,32 @@ static int request_cred(fuse_req_t req, struct f4_cred *ret)
 	return f4_cred_init(f4_req_session(req), ctx->uid, ctx->gid, ctx->umask, ret);
 }
 
+/*
+ * "." comes from a file handle: any inode, not only a directory, that the kernel has forgotten. It
+ * asks only for what it has not in memory, so that an unlinked one is on its way out here and is
+ * gone for good there.
+ */
+static int lookup_self(struct f4_inode *node, struct f4_inode **ret)
+{
+	struct f4_attr attr;
+
+	f4_inode_attr(node, &attr);
+	if (attr.links == 0)
+		return -ESTALE;
+	f4_inode_ref(node);
+	*ret = node;
+	return 0;
+}
+
 void f4_fuse_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	f4_auto_inode *dir = NULL, *inode = NULL;
 	int r;
 
 	r = f4_node_get(f4_req_session(req), parent, &dir);
-	if (r == 0 && f4_str_eq(name, ".")) {
-		/* From a file handle: any inode, not only a directory, that the kernel has forgotten. */
-		f4_inode_ref(dir);
-		inode = dir;
-	} else if (r == 0) {
-		r = f4_op_lookup(dir, name, strlen(name), &inode);
-	}
+	if (r == 0)
+		r = f4_str_eq(name, ".") ? lookup_self(dir, &inode)
+					 : f4_op_lookup(dir, name, strlen(name), &inode);
 	if (r == -ENOENT && dir)
 		reply_absent(req, dir);
 	else if (r < 0)
