@@ -127,7 +127,6 @@ static int make_threads(struct server *s, const struct f4_idmap *idmap)
 		.writeback_cache = o->writeback_cache,
 		.strict_open = o->strict_open,
 		.strict_atime = f4_opts_atime(o) == F4_OPTS_ATIME_STRICT && !f4_opts_ro(o),
-		.export_support = true,
 		.default_permissions = o->default_permissions,
 		.owner_uid = s->start.accept.peer_uid,
 		.fakeroot = o->fakeroot,

@@ -58,7 +58,6 @@ enum f4_abi_opcode {
 #define F4_ABI_HANDLE_KILLPRIV_V2  (UINT64_C(1) << 28)
 #define F4_ABI_SETXATTR_EXT	   (UINT64_C(1) << 29)
 #define F4_ABI_INIT_EXT		   (UINT64_C(1) << 30)
-#define F4_ABI_NO_EXPORT_SUPPORT   (UINT64_C(1) << 38)
 #define F4_ABI_ALLOW_IDMAP	   (UINT64_C(1) << 40)
 
 /* setattr */

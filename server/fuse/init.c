@@ -20,8 +20,8 @@
  *   HANDLE_KILLPRIV_V2   set-uid and set-gid are cleared by us when the kernel says so; the kernel
  *                     then needn't ask for security.capability before each write
  *   SETXATTR_EXT      tells when setting an ACL must clear set-gid
- *   EXPORT_SUPPORT or NO_EXPORT_SUPPORT   file handles: node ids are inode numbers and
- *                     generations are real, so a handle outlives the kernel's memory of it
+ *   EXPORT_SUPPORT    file handles: node ids are inode numbers and generations are real, so that a
+ *                     handle outlives the kernel's memory of it
  *   WRITEBACK_CACHE   only by option: it gives up exact ENOSPC
  *   ALLOW_IDMAP       only by option: all requests but creations then come without a uid, which gives
  *                     up reserved blocks for root and most private ioctls
@@ -37,7 +37,7 @@
 	(F4_ABI_ASYNC_READ | F4_ABI_BIG_WRITES | F4_ABI_DONT_MASK | F4_ABI_DO_READDIRPLUS |      \
 	 F4_ABI_READDIRPLUS_AUTO | F4_ABI_ASYNC_DIO | F4_ABI_PARALLEL_DIROPS | F4_ABI_MAX_PAGES | \
 	 F4_ABI_CACHE_SYMLINKS | F4_ABI_EXPLICIT_INVAL_DATA | F4_ABI_HANDLE_KILLPRIV_V2 |        \
-	 F4_ABI_SETXATTR_EXT | F4_ABI_INIT_EXT)
+	 F4_ABI_SETXATTR_EXT | F4_ABI_EXPORT_SUPPORT | F4_ABI_INIT_EXT)
 
 /* Requests that the kernel lets wait in the background (readahead, asynchronous direct I/O). */
 #define MAX_BACKGROUND 64u
@@ -49,7 +49,6 @@ static uint64_t wanted_flags(const struct f4_session *s)
 {
 	uint64_t want = WANT_ALWAYS;
 
-	want |= s->config.export_support ? F4_ABI_EXPORT_SUPPORT : F4_ABI_NO_EXPORT_SUPPORT;
 	if (s->config.strict_atime)
 		want &= ~F4_ABI_CACHE_SYMLINKS; /* each readlink must be seen */
 	if (s->config.writeback_cache)

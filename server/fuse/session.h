@@ -30,7 +30,6 @@ struct f4_session_config {
 	bool debug;
 	bool strict_open;	/* each open of a file is a request: f4_fuse_open has the reasons */
 	bool strict_atime;	/* each open drops what is cached, so that each reader is seen; implies the former */
-	bool export_support;	/* file handles (open_by_handle_at, NFS); off: name_to_handle_at is refused */
 };
 
 /* f4_session_new - before the seal. Return: 0; -ENOMEM; -EINVAL. */

@@ -30,8 +30,7 @@
 
 struct setup {
 	const char *image, *dir;
-	bool read_only, writeback, debug, no_acl, sync, block, no_permissions,
-		export_support;
+	bool read_only, writeback, debug, no_acl, sync, block, no_permissions;
 	uint64_t threads, cache_bytes;
 	uint64_t ready_fd; /* 0: none */
 };
@@ -61,7 +60,6 @@ static bool parse_word(struct setup *s, const char *word)
 		{ "sync", offsetof(struct setup, sync) },
 		{ "blk", offsetof(struct setup, block) },
 		{ "noperm", offsetof(struct setup, no_permissions) },
-		{ "export", offsetof(struct setup, export_support) },
 	};
 	const char *v;
 
@@ -229,7 +227,6 @@ int main(int argc, char **argv)
 		.default_permissions = !s.no_permissions,
 		.read_only = s.read_only,
 		.debug = s.debug,
-		.export_support = s.export_support,
 	};
 	if (config.fuse_fd < 0)
 		return fail("/dev/fuse", errno);
