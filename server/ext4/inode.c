@@ -230,11 +230,18 @@ int f4_inode_table_place(struct f4_volume *vol, uint32_t ino, uint64_t *ret_blk,
 	return r;
 }
 
-/* Values of attributes are reached through attributes only, and nothing else is. The flag is constant. */
-static bool is_wrong_kind(const struct f4_inode *inode, uint32_t flags)
+/*
+ * Values of attributes are reached through attributes only, and nothing else is. The flag is constant.
+ * Return: 0; -ESTALE; -EUCLEAN, reported.
+ */
+static int check_kind(struct f4_inode *inode, uint32_t flags)
 {
-	return f4_has_incompat(inode->vol, F4_INCOMPAT_EA_INODE) && !(flags & F4_IGET_ORPHAN) &&
-	       !(inode->flags & F4_FL_EA_INODE) != !(flags & F4_IGET_EA_INODE);
+	if (!f4_has_incompat(inode->vol, F4_INCOMPAT_EA_INODE) || (flags & F4_IGET_ORPHAN) ||
+	    !(inode->flags & F4_FL_EA_INODE) == !(flags & F4_IGET_EA_INODE))
+		return 0;
+	if (flags & F4_IGET_HANDLE)
+		return -ESTALE;
+	return f4_corrupt(inode->vol, inode->ino, 0, "an attribute's inode in the wrong place");
 }
 
 /* Reads and checks; @inode is nobody else's yet. */
@@ -260,10 +267,11 @@ static int inode_load(struct f4_inode *inode, uint32_t flags)
 	if (!f4_inode_raw_csum_ok(vol, inode->ino, f4_inode_raw(inode)))
 		return f4_corrupt(vol, inode->ino, blk, "checksum of the inode is wrong");
 	problem = f4_inode_decode(inode, f4_inode_raw(inode));
-	if (!problem && is_wrong_kind(inode, flags))
-		problem = "an attribute's inode in the wrong place";
 	if (problem)
 		return f4_corrupt(vol, inode->ino, blk, "%s", problem);
+	r = check_kind(inode, flags);
+	if (r < 0)
+		return r;
 	/* It may have been changed by a transaction that is not durable, before it left memory. */
 	if (vol->journal) {
 		atomic_store(&inode->sync_tid, f4_journal_running_tid(vol->journal));
@@ -298,8 +306,8 @@ int f4_inode_get(struct f4_volume *vol, uint32_t ino, uint32_t flags, struct f4_
 		pthread_cond_wait(&s->loaded, &s->lock);
 	if (inode) {
 		r = inode->state == F4_INODE_LIVE ? 0 : -ESTALE;
-		if (r == 0 && is_wrong_kind(inode, flags))
-			r = f4_corrupt(vol, ino, 0, "an attribute's inode in the wrong place");
+		if (r == 0)
+			r = check_kind(inode, flags);
 		if (r == 0) {
 			inode->refs++;
 			shard_unpark(s, inode);

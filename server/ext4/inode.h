@@ -100,9 +100,11 @@ int f4_inodes_release_all(struct f4_volume *vol);
 #define F4_IGET_SPECIAL 0x1u /* reserved inodes too (journal, quota, orphan file) */
 #define F4_IGET_ORPHAN	0x2u /* also when its link count is 0 (orphan processing) */
 #define F4_IGET_EA_INODE 0x4u /* one that holds an attribute's value; without this such a one is corruption */
+#define F4_IGET_HANDLE	0x8u /* a file handle names it, which anybody may have made up: not corruption then */
 /*
  * f4_inode_get - a reference to inode @ino, read and checked if it isn't in memory.
- * Return: 0; -ESTALE (not in use, or 0, or reserved without F4_IGET_SPECIAL, or beyond the count);
+ * Return: 0; -ESTALE (not in use, or 0, or reserved without F4_IGET_SPECIAL, or beyond the count, or
+ * with F4_IGET_HANDLE an attribute's);
  * -EUCLEAN (checksum or fields; reported); -EIO; -ENOMEM.
  */
 int f4_inode_get(struct f4_volume *vol, uint32_t ino, uint32_t flags, struct f4_inode **ret);

@@ -123,7 +123,8 @@ int f4_node_get(struct f4_session *s, uint64_t node, struct f4_inode **ret)
 		return -EIO;
 	if (ino > UINT32_MAX)
 		return -ESTALE;
-	return f4_inode_get(s->vol, (uint32_t)ino, 0, ret);
+	/* What is in use at the kernel is in memory; it names others only as a file handle says. */
+	return f4_inode_get(s->vol, (uint32_t)ino, F4_IGET_HANDLE, ret);
 }
 
 void f4_attr_fill(const struct f4_session *s, const struct f4_attr *attr, struct f4_abi_attr *ret)

@@ -426,6 +426,38 @@ static void deleted_inodes_leave_nothing(void)
 	TEST_CHECK(coretest_finish(&t));
 }
 
+/* Whoever makes up a file handle with a value's number gets nothing, and harms nothing. */
+static void handles_do_not_reach_values(void)
+{
+	static char value[30000];
+	struct f4_inode *inode, *ea = NULL;
+	struct coretest t;
+	uint32_t ino = 0;
+
+	TEST_REQUIRE(coretest_start(&t, "16M", "-t ext4 -O ea_inode"));
+	TEST_EQ(coretest_create(&t, "f"), 0);
+	inode = coretest_lookup(&t, "f");
+	TEST_REQUIRE(inode);
+	TEST_EQ(f4_xattr_set(inode, "user.big", value, sizeof(value), 0), 0);
+	for (ino = inode->ino + 1; ino < inode->ino + 100; ino++)
+		if (f4_inode_get(t.vol, ino, F4_IGET_EA_INODE, &ea) == 0)
+			break;
+	TEST_REQUIRE(ea);
+	TEST_EQ(f4_inode_get(t.vol, ino, F4_IGET_HANDLE, &(struct f4_inode *){ NULL }), -ESTALE);
+	f4_inode_put(ea);
+	f4_inode_put(inode);
+	TEST_EQ(f4_volume_sync(t.vol), 0);
+	coretest_crash(&t); /* now from the disk */
+	TEST_REQUIRE(coretest_open(&t) == 0);
+	TEST_EQ(f4_inode_get(t.vol, ino, F4_IGET_HANDLE, &(struct f4_inode *){ NULL }), -ESTALE);
+	TEST_EQ(atomic_load(&t.vol->errors_seen), 0);
+	TEST_EQ(f4_inode_get(t.vol, ino, 0, &(struct f4_inode *){ NULL }), -EUCLEAN);
+	TEST_EQ(atomic_load(&t.vol->errors_seen), 1);
+	coretest_crash(&t);
+	TEST_REQUIRE(coretest_open(&t) == 0);
+	TEST_CHECK(coretest_finish(&t));
+}
+
 /* A value inode that no attribute names yet when the machine stops. */
 static void crash_leaves_no_value_inode(void)
 {
@@ -601,6 +633,7 @@ int main(void)
 	TEST_RUN(shared_block_is_copied);
 	TEST_RUN(shared_block_with_value_inode);
 	TEST_RUN(deleted_inodes_leave_nothing);
+	TEST_RUN(handles_do_not_reach_values);
 	TEST_RUN(crash_leaves_no_value_inode);
 	TEST_RUN(acls_and_modes);
 	TEST_RUN(acls_are_inherited);
