@@ -13,6 +13,8 @@
 #   TESTS="a b"    for `make check`: only tests whose name matches one of these patterns
 
 SHELL := /bin/bash
+# for targets that begin with `deps`, which must not run beside the build: each core works, unless -j said how many
+parallel = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
@@ -195,13 +197,13 @@ deps: ## install what the build and the tests need, where it is missing
 	$(Q)tests/lib/deps.sh
 
 run: deps ## build and mount: IMG=image DIR=directory, or a demonstration image
-	$(Q)$(MAKE) --no-print-directory O='$(O)' all
+	$(Q)$(MAKE) $(parallel) --no-print-directory O='$(O)' all
 	$(Q)tests/lib/demo.sh '$(O)' '$(IMG)' '$(DIR)'
 
 check: deps ## every test: layers, flags, both compilers, sanitizers, unit tests, real mounts
-	$(Q)$(MAKE) --no-print-directory O='$(O)' all tests check-layers check-man
-	$(Q)$(MAKE) --no-print-directory CC=clang O='$(O)-clang' all tests
-	$(Q)$(MAKE) --no-print-directory D=asan,ubsan O='$(O)-asan-ubsan' all tests
+	$(Q)$(MAKE) $(parallel) --no-print-directory O='$(O)' all tests check-layers check-man
+	$(Q)$(MAKE) $(parallel) --no-print-directory CC=clang O='$(O)-clang' all tests
+	$(Q)$(MAKE) $(parallel) --no-print-directory D=asan,ubsan O='$(O)-asan-ubsan' all tests
 	$(Q)tests/run --build '$(O)' --sanitized '$(O)-asan-ubsan' $(TESTS)
 
 check-unit: tests ## run the unit tests alone
