@@ -22,7 +22,12 @@
 #include "protocol/base/log.h"
 #include "server/fuse/internal.h"
 
-#define MIN_THREADS 4u
+/*
+ * More than two cores can use: an fsync keeps its thread until the commit is durable, and only those
+ * that are in the server at the same time share one. With four threads eight writers needed twice
+ * the flushes.
+ */
+#define MIN_THREADS 10u
 #define MAX_THREADS 16u
 #define STACK_BYTES (1u << 20)
 /* Between attempts to read from a descriptor that is not mounted yet: read(2) fails at once there. */

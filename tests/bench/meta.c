@@ -8,12 +8,15 @@
  *   meta names DIR N       N empty files in one directory
  *   meta lookup DIR N      lstat N/10 of these in random order
  *   meta append FILE N T   N times: append 4 KiB, fsync; T threads with a file each
+ *   meta latency FILE N T  the same
  *
- * Prints the seconds that it took, as one number.
+ * Prints the seconds that it took, as one number; latency: the median, the 90th and the 99th
+ * percentile of one append with its fsync, in microseconds.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +121,7 @@ static void lookup(const char *dir, unsigned long n)
 struct append_job {
 	const char *base;
 	unsigned long n, id;
+	double *took; /* n of them, seconds */
 };
 
 static void *append_thread(void *arg)
@@ -130,29 +134,47 @@ static void *append_thread(void *arg)
 	fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0644);
 	if (fd < 0)
 		die("open", path);
-	for (unsigned long i = 0; i < j->n; i++)
+	for (unsigned long i = 0; i < j->n; i++) {
+		double start = now();
+
 		if (write(fd, payload, sizeof(payload)) != (ssize_t)sizeof(payload) || fsync(fd) != 0)
 			die("append", path);
+		j->took[i] = now() - start;
+	}
 	close(fd);
 	return NULL;
 }
 
-static void append(const char *base, unsigned long n, unsigned long threads)
+static int by_time(const void *a, const void *b)
 {
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void append(const char *base, unsigned long n, unsigned long threads, bool latency)
+{
+	double *took = calloc(n, sizeof(*took));
 	pthread_t t[64];
 	struct append_job jobs[64];
 
-	if (threads < 1 || threads > 64) {
+	if (!took || threads < 1 || threads > 64) {
 		errno = EINVAL;
 		die("threads", base);
 	}
 	for (unsigned long i = 0; i < threads; i++) {
-		jobs[i] = (struct append_job){ base, n / threads, i };
+		jobs[i] = (struct append_job){ base, n / threads, i, took + i * (n / threads) };
 		if (pthread_create(&t[i], NULL, append_thread, &jobs[i]) != 0)
 			die("thread", base);
 	}
 	for (unsigned long i = 0; i < threads; i++)
 		pthread_join(t[i], NULL);
+	n = n / threads * threads;
+	qsort(took, n, sizeof(*took), by_time);
+	if (latency)
+		printf("%.0f %.0f %.0f\n", took[n / 2] * 1e6, took[n * 9 / 10] * 1e6,
+		       took[n * 99 / 100] * 1e6);
+	free(took);
 }
 
 int main(int argc, char **argv)
@@ -162,7 +184,8 @@ int main(int argc, char **argv)
 	double start;
 
 	if (n == 0) {
-		fprintf(stderr, "usage: meta create|stat|unlink|names|lookup|append PATH N [THREADS]\n");
+		fprintf(stderr, "usage: meta create|stat|unlink|names|lookup|append|latency PATH N "
+				"[THREADS]\n");
 		return 2;
 	}
 	memset(payload, 'x', sizeof(payload));
@@ -177,10 +200,11 @@ int main(int argc, char **argv)
 		names(argv[2], n);
 	else if (strcmp(op, "lookup") == 0)
 		lookup(argv[2], n);
-	else if (strcmp(op, "append") == 0)
-		append(argv[2], n, argc > 4 ? strtoul(argv[4], NULL, 10) : 1);
+	else if (strcmp(op, "append") == 0 || strcmp(op, "latency") == 0)
+		append(argv[2], n, argc > 4 ? strtoul(argv[4], NULL, 10) : 1, op[0] == 'l');
 	else
 		return 2;
-	printf("%.6f\n", now() - start);
+	if (op[0] != 'l' || op[1] == 'o')
+		printf("%.6f\n", now() - start);
 	return 0;
 }
