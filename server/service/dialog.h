@@ -20,7 +20,7 @@
 /* Limits in milliseconds. */
 #define F4_DIALOG_HELLO_MS  2000  /* nobody holds a server by saying nothing */
 #define F4_DIALOG_FIRST_MS  2000  /* argv and fusedev follow at once */
-#define F4_DIALOG_OPEN_MS   30000 /* a sleeping disk, an automount */
+#define F4_DIALOG_OPEN_MS   20000 /* a sleeping disk, an automount */
 #define F4_DIALOG_REPLY_MS  5000
 #define F4_DIALOG_MOUNT_MS  60000 /* the helper waits for the kernel, which waits for us */
 

@@ -39,8 +39,10 @@ def locked(path):
 
 class Home:
     """A folder with an image, a mount point, a copy of the helper, and a server beside it."""
+    all = []
 
     def __init__(self, name, script):
+        Home.all.append(self)
         self.path = os.path.join(top, name)
         self.mnt = self.file("mnt")
         self.img = self.file("img")
@@ -83,5 +85,8 @@ class Home:
     def clean(self):
         for pid in filter(alive, self.pids()):
             os.kill(pid, 9)
-        while mounts(self.mnt):
-            subprocess.run(["umount", "-l", self.mnt], check=True)
+        with open("/proc/self/mountinfo") as f:
+            places = [line.split()[4] for line in f]
+        for place in reversed(places):
+            if place.startswith(self.path + "/"):
+                subprocess.run(["umount", "-l", place], check=True)
