@@ -61,6 +61,8 @@ static_assert(sizeof(enum f4_tri) == 4 && sizeof(bool) == 1, "row.size tells the
 #define FIELD(f)      .field = offsetof(struct f4_opts, f), .size = sizeof(((struct f4_opts *)0)->f)
 #define ON(w, f)      { .name = (w), FIELD(f), .value = 1 }
 #define OFF(w, f)     { .name = (w), FIELD(f), .value = 0 }
+/* Adds to what was given before; a field of f4_opts that is a mask of 16 bits. */
+#define BITS(w, f, v) { .name = (w), FIELD(f), .value = (v) }
 #define TRI(w, f, v)  { .name = (w), FIELD(f), .value = (v) }
 #define FLAG(w, s, c) { .name = (w), .ms_set = (s), .ms_clear = (c) }
 #define NUM(w, f, lo, hi) { .name = (w), .arg = ARG_NUM, FIELD(f), .min = (lo), .max = (hi) }
@@ -92,7 +94,6 @@ static const char no_dax[] = "a FUSE mount can't map the device's memory";
 static const char no_keys[] = "encryption keys stay in the kernel, which a FUSE server can't reach";
 static const char no_old_quota[] =
 	"quota files named by the mount are not kept; use an image with the quota feature";
-static const char no_quota[] = "quota limits are not enforced yet";
 static const char no_direct[] = "direct I/O on the device is not there yet";
 
 static const struct row rows[] = {
@@ -156,11 +157,11 @@ static const struct row rows[] = {
 	ON("debug", debug),
 	BYTES("cache_size", cache_bytes),
 	{ .name = "direct_io_device", FIELD(direct_io_device), .value = 1, .not_yet = no_direct },
-	{ .name = "usrquota", FIELD(usrquota), .value = 1, .not_yet = no_quota },
-	{ .name = "grpquota", FIELD(grpquota), .value = 1, .not_yet = no_quota },
-	{ .name = "prjquota", FIELD(prjquota), .value = 1, .not_yet = no_quota },
-	{ .name = "quota", FIELD(usrquota), .value = 1, .not_yet = no_quota },
-	INERT("noquota"),
+	BITS("usrquota", quota, F4_OPTS_QUOTA_USR),
+	BITS("grpquota", quota, F4_OPTS_QUOTA_GRP),
+	BITS("prjquota", quota, F4_OPTS_QUOTA_PRJ),
+	BITS("quota", quota, F4_OPTS_QUOTA_USR),
+	{ .name = "noquota", FIELD(quota), .value = 0 },
 
 	/* --- what FUSE is told --- */
 	TRI("allow_other", allow_other, F4_TRI_ON),
@@ -328,6 +329,7 @@ static bool parse_number(const char *s, bool suffix, uint64_t *ret_n)
 static void store(struct f4_opts *o, const struct row *r, uint64_t n)
 {
 	uint32_t n32 = (uint32_t)n;
+	uint16_t mask;
 	bool b = n != 0;
 
 	switch (r->size) {
@@ -335,6 +337,11 @@ static void store(struct f4_opts *o, const struct row *r, uint64_t n)
 		break;
 	case sizeof(bool):
 		memcpy(field_of(o, r), &b, sizeof(b));
+		break;
+	case sizeof(uint16_t):
+		memcpy(&mask, field_of(o, r), sizeof(mask));
+		mask = n ? (uint16_t)(mask | n) : 0;
+		memcpy(field_of(o, r), &mask, sizeof(mask));
 		break;
 	case sizeof(uint32_t):
 		memcpy(field_of(o, r), &n32, sizeof(n32));

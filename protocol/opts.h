@@ -55,6 +55,10 @@ enum f4_opts_atime {
 	F4_OPTS_ATIME_STRICT,
 };
 
+#define F4_OPTS_QUOTA_USR 1u
+#define F4_OPTS_QUOTA_GRP 2u
+#define F4_OPTS_QUOTA_PRJ 4u
+
 struct f4_opts {
 	/*
 	 * The kernel's flags, MS_* of <sys/mount.h>: those that hold after the last word, and those
@@ -90,7 +94,7 @@ struct f4_opts {
 	uint32_t max_dir_size_kb; /* 0: no limit */
 	uint64_t cache_bytes;	  /* 0: the default */
 	bool direct_io_device;
-	bool usrquota, grpquota, prjquota;
+	uint16_t quota; /* F4_OPTS_QUOTA_*: limits to enforce */
 
 	/* What FUSE is told. */
 	enum f4_tri allow_other; /* default: on for root's mounts, off for users' */

@@ -10,6 +10,7 @@
 
 #define F4_ALLOC_RESERVED 0x1u /* may use the reserved blocks (root, resuid, resgid) */
 #define F4_ALLOC_METADATA 0x2u /* for a tree block, not for data */
+#define F4_ALLOC_TREE	  0x8u /* with METADATA: a block of a mapping, charged to quotas but never refused by them */
 #define F4_ALLOC_EXACT	  0x4u /* at @goal or not at all (bigalloc: the rest of a cluster; append) */
 
 struct f4_alloc_req {

@@ -8,7 +8,7 @@
  */
 #include "server/ext4/extent.h"
 
-#include "server/ext4/alloc.h"
+#include "server/ext4/quota.h"
 
 /*
  * A splice may split every level and grow the root (a block with its allocation each), changes the
@@ -124,7 +124,7 @@ static int take_blocks(struct f4_handle *h, struct f4_inode *inode, uint32_t lbl
 		req.flags |= F4_ALLOC_RESERVED;
 	if (flags & F4_MAP_ALLOC_METADATA)
 		req.flags |= F4_ALLOC_METADATA;
-	r = f4_alloc_blocks(h, vol, &req, pblk, &got);
+	r = f4_quota_alloc(h, inode, &req, pblk, &got);
 	if (r)
 		return r;
 	*ret_clusters = ((uint64_t)got + mask) >> vol->cluster_bits;
@@ -159,8 +159,8 @@ int f4_ext_alloc(struct f4_handle *h, struct f4_inode *inode, uint32_t lblk, uin
 	r = f4_ext_splice(&ed, lblk, 0, &x, 1);
 	if (r) {
 		if (clusters)
-			(void)f4_alloc_free(h, vol, inode->ino, x.pblk & ~(uint64_t)clu_mask(vol),
-					    clusters << vol->cluster_bits);
+			(void)f4_quota_unalloc(h, inode, x.pblk & ~(uint64_t)clu_mask(vol),
+					       clusters << vol->cluster_bits);
 		return r;
 	}
 	inode->blocks += clu_units(vol, clusters);

@@ -15,7 +15,7 @@
 
 #include <assert.h>
 
-#include "server/ext4/alloc.h"
+#include "server/ext4/quota.h"
 
 #define HDR_BYTES   ((uint32_t)sizeof(struct f4_extent_header))
 #define ENTRY_BYTES ((uint32_t)sizeof(struct f4_extent))
@@ -84,11 +84,11 @@ static int new_tree_block(const struct f4_ext_edit *ed, uint64_t goal, uint32_t 
 	struct f4_alloc_req req = { .ino = inode->ino,
 				    .goal = goal,
 				    .len = 1,
-				    .flags = F4_ALLOC_METADATA | ed->alloc_flags };
+				    .flags = F4_ALLOC_METADATA | F4_ALLOC_TREE | ed->alloc_flags };
 	struct f4_buf *buf = NULL;
 	uint64_t blk;
 	uint32_t len;
-	int r = f4_alloc_blocks(ed->h, vol, &req, &blk, &len);
+	int r = f4_quota_alloc(ed->h, inode, &req, &blk, &len);
 
 	if (r)
 		return r;
@@ -97,7 +97,7 @@ static int new_tree_block(const struct f4_ext_edit *ed, uint64_t goal, uint32_t 
 		r = f4_txn_create(ed->h, buf);
 	if (r) {
 		f4_buf_put(buf);
-		(void)f4_alloc_free(ed->h, vol, inode->ino, blk, vol->cluster_ratio);
+		(void)f4_quota_unalloc(ed->h, inode, blk, vol->cluster_ratio);
 		return r; /* the first failure is the one to tell */
 	}
 	set_header(buf->data, (vol->block_size - HDR_BYTES) / ENTRY_BYTES, depth);

@@ -43,12 +43,12 @@ static const struct feature known[] = {
 	{ RO_COMPAT, F4_RO_COMPAT_DIR_NLINK, F4_FEATURE_WRITE, "dir_nlink" },
 	{ RO_COMPAT, F4_RO_COMPAT_EXTRA_ISIZE, F4_FEATURE_WRITE, "extra_isize" },
 	{ RO_COMPAT, F4_RO_COMPAT_HAS_SNAPSHOT, F4_FEATURE_READ, "snapshot" }, /* copies on write that we don't make */
-	{ RO_COMPAT, F4_RO_COMPAT_QUOTA, F4_FEATURE_READ, "quota" },	    /* usage must be accounted */
+	{ RO_COMPAT, F4_RO_COMPAT_QUOTA, F4_FEATURE_WRITE, "quota" },
 	{ RO_COMPAT, F4_RO_COMPAT_BIGALLOC, F4_FEATURE_WRITE, "bigalloc" },
 	{ RO_COMPAT, F4_RO_COMPAT_METADATA_CSUM, F4_FEATURE_WRITE, "metadata_csum" },
 	{ RO_COMPAT, F4_RO_COMPAT_REPLICA, F4_FEATURE_READ, "replica" },    /* the copies would differ */
 	{ RO_COMPAT, F4_RO_COMPAT_READONLY, F4_FEATURE_READ, "read-only" }, /* says so itself */
-	{ RO_COMPAT, F4_RO_COMPAT_PROJECT, F4_FEATURE_READ, "project" },    /* with quota */
+	{ RO_COMPAT, F4_RO_COMPAT_PROJECT, F4_FEATURE_WRITE, "project" },
 	{ RO_COMPAT, F4_RO_COMPAT_SHARED_BLOCKS, F4_FEATURE_READ, "shared_blocks" }, /* freeing one frees all */
 	{ RO_COMPAT, F4_RO_COMPAT_VERITY, F4_FEATURE_READ, "verity" },	    /* its files must never change */
 	{ RO_COMPAT, F4_RO_COMPAT_ORPHAN_PRESENT, F4_FEATURE_WRITE, "orphan_present" },

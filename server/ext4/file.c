@@ -182,6 +182,7 @@ struct write_op {
 	uint32_t map_flags; /* for f4_map_alloc */
 	bool caps;	   /* has_caps, looked at under the lock */
 	bool sync;	   /* f4_file_is_sync, likewise */
+	bool nolimit;	   /* quota limits don't bind the writer */
 };
 
 static uint64_t op_pos(const struct write_op *op)
@@ -414,6 +415,7 @@ static int write_handle(struct write_op *op)
 
 	if (r)
 		return r;
+	h.nolimit = op->nolimit;
 	do {
 		r = write_run(op, &h);
 		need = run_credits(inode);
@@ -516,6 +518,8 @@ int f4_file_write(struct f4_inode *inode, const void *buf, size_t len, uint64_t 
 	if (r == 0 && len > 0) {
 		if (f4_alloc_may_use_reserved(inode->vol, cred->uid, cred->gid))
 			op.map_flags = F4_MAP_ALLOC_RESERVED;
+		/* Pages of a mapping are written by nobody in particular: the owner's limits hold. */
+		op.nolimit = cred->uid == 0 && !(flags & F4_WRITE_CACHE);
 		f4_inode_wrlock(inode);
 		r = write_locked(&op);
 		f4_inode_unlock(inode);

@@ -19,6 +19,7 @@ struct falloc {
 	uint64_t pos, end; /* bytes, [pos, end) */
 	bool keep_size;
 	uint32_t map_flags; /* for f4_map_alloc */
+	bool nolimit;	    /* quota limits don't bind who asks */
 };
 
 static uint32_t blk_down(const struct f4_inode *inode, uint64_t pos)
@@ -53,6 +54,7 @@ static int fill_handle(const struct falloc *fa, uint32_t *at, uint32_t end, bool
 
 	if (r)
 		return r;
+	h.nolimit = fa->nolimit;
 	do {
 		struct f4_map map;
 
@@ -236,6 +238,7 @@ int f4_file_fallocate(struct f4_inode *inode, int mode, uint64_t pos, uint64_t l
 		return -EFBIG;
 	if (f4_alloc_may_use_reserved(inode->vol, cred->uid, cred->gid))
 		fa.map_flags |= F4_MAP_ALLOC_RESERVED;
+	fa.nolimit = cred->uid == 0;
 	f4_inode_wrlock(inode);
 	r = fallocate_locked(&fa, mode);
 	f4_inode_unlock(inode);

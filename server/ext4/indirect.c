@@ -7,6 +7,7 @@
 
 #include "server/ext4/alloc.h"
 #include "server/ext4/group.h"
+#include "server/ext4/quota.h"
 
 #define MAX_LEVEL 3u /* pointer blocks between i_block and data, at most */
 
@@ -168,12 +169,12 @@ static int take(struct f4_handle *h, struct f4_inode *inode, uint64_t goal, uint
 		uint32_t flags, uint64_t *ret_blk, uint32_t *ret_len)
 {
 	struct f4_alloc_req req = { .ino = inode->ino, .goal = goal, .len = len, .flags = flags };
-	int r = f4_alloc_blocks(h, inode->vol, &req, ret_blk, ret_len);
+	int r = f4_quota_alloc(h, inode, &req, ret_blk, ret_len);
 
 	if (r)
 		return r;
 	if (*ret_blk + *ret_len - 1 > UINT32_MAX) { /* a block map can't point there */
-		(void)f4_alloc_free(h, inode->vol, inode->ino, *ret_blk, *ret_len);
+		(void)f4_quota_unalloc(h, inode, *ret_blk, *ret_len);
 		return -ENOSPC;
 	}
 	return 0;
@@ -185,7 +186,7 @@ static int take_ptr_block(struct f4_handle *h, struct f4_inode *inode, uint64_t 
 	struct f4_buf *buf = NULL;
 	uint64_t blk;
 	uint32_t len;
-	int r = take(h, inode, goal, 1, flags | F4_ALLOC_METADATA, &blk, &len);
+	int r = take(h, inode, goal, 1, flags | F4_ALLOC_METADATA | F4_ALLOC_TREE, &blk, &len);
 
 	if (r)
 		return r;
@@ -194,7 +195,7 @@ static int take_ptr_block(struct f4_handle *h, struct f4_inode *inode, uint64_t 
 		r = f4_txn_create(h, buf);
 	if (r) {
 		f4_buf_put(buf);
-		(void)f4_alloc_free(h, inode->vol, inode->ino, blk, 1);
+		(void)f4_quota_unalloc(h, inode, blk, 1);
 		return r;
 	}
 	t->ptrs[t->n++] = buf;
@@ -204,12 +205,12 @@ static int take_ptr_block(struct f4_handle *h, struct f4_inode *inode, uint64_t 
 static void give_back(struct f4_handle *h, struct f4_inode *inode, struct taken *t)
 {
 	if (t->len)
-		(void)f4_alloc_free(h, inode->vol, inode->ino, t->data, t->len);
+		(void)f4_quota_unalloc(h, inode, t->data, t->len);
 	while (t->n > 0) {
 		uint64_t blk = t->ptrs[--t->n]->blk;
 
 		f4_buf_put(t->ptrs[t->n]);
-		(void)f4_alloc_free(h, inode->vol, inode->ino, blk, 1);
+		(void)f4_quota_unalloc(h, inode, blk, 1);
 		(void)f4_txn_forget(h, blk);
 	}
 }

@@ -27,6 +27,7 @@
 #include "server/ext4/inode_priv.h"
 #include "server/ext4/inode_table.h"
 #include "server/ext4/orphan.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/volume_priv.h"
 
 static struct f4_inode_shard *shard_of(struct f4_volume *vol, uint32_t ino)
@@ -119,6 +120,7 @@ struct f4_inode *f4_inode_alloc(struct f4_volume *vol, uint32_t ino)
 
 void f4_inode_discard(struct f4_inode *inode)
 {
+	f4_quota_detach(inode);
 	f4_buf_put(inode->table_buf);
 	pthread_rwlock_destroy(&inode->lock);
 	pthread_mutex_destroy(&inode->map_lock);

@@ -24,6 +24,11 @@ struct f4_map {
 	uint32_t flags; /* F4_MAP_* */
 };
 
+struct f4_dquot;
+
+/* f4_inode.quota_state: not known yet; charged; never charged, or its owners' entries are damaged. */
+enum { F4_INODE_UNATTACHED, F4_INODE_ATTACHED, F4_INODE_EXEMPT };
+
 struct f4_inode {
 	struct f4_volume *vol; /* borrowed */
 	uint32_t ino;
@@ -71,7 +76,9 @@ struct f4_inode {
 	bool on_orphan_list;
 
 	/* Quota: owned by quota.c. */
-	void *quota;
+	struct f4_dquot *dquot[3]; /* refs: whom it is charged to */
+	uint64_t charged;	   /* 512-byte units */
+	uint8_t quota_state;	   /* F4_INODE_UNATTACHED, ... */
 };
 
 /* The type never changes, so it may be asked for without the lock, beside a change of the other bits. */
@@ -136,6 +143,14 @@ int f4_inode_new(struct f4_handle *h, struct f4_inode *dir, uint16_t mode,
 		 const struct f4_cred *cred, struct f4_inode **ret);
 
 /*
+ * f4_inode_hold_owner - the quota entries of what @cred will make in @dir, locked, by f4_inode_new;
+ * for f4_quota_charge_new, before the handle. Return: as f4_quota_hold.
+ */
+struct f4_quota_owner;
+int f4_inode_hold_owner(const struct f4_inode *dir, const struct f4_cred *cred,
+			struct f4_quota_owner *ret);
+
+/*
  * f4_inode_store - write the fields to the table block. One credit. Lock held exclusive. Sets
  * sync_tid; sets datasync_tid when size, blocks, flags or i_block differ from what was stored last:
  * changes of the mapping below i_block set it themselves.
@@ -148,7 +163,9 @@ const uint8_t *f4_inode_raw(const struct f4_inode *inode);
 int f4_inode_raw_write(struct f4_handle *h, struct f4_inode *inode, uint8_t **ret);
 
 void f4_inode_rdlock(struct f4_inode *inode);
+/* Exclusive; also attaches the inode to its quotas (quota.h): not inside a handle. */
 void f4_inode_wrlock(struct f4_inode *inode);
+bool f4_inode_trywrlock(struct f4_inode *inode); /* false: somebody has it */
 void f4_inode_unlock(struct f4_inode *inode);
 /* f4_inode_lock_many - exclusive locks of up to 4 inodes in rising number; NULLs and repeats are skipped. */
 void f4_inode_lock_many(struct f4_inode *const *inodes, size_t n);
@@ -196,7 +213,8 @@ int f4_inode_setattr(struct f4_inode *inode, uint32_t mask, const struct f4_attr
 
 /* f4_inode_set_flags - chattr: replaces the user-changeable flags. -EOPNOTSUPP, -EPERM as ext4. */
 int f4_inode_set_flags(struct f4_inode *inode, uint32_t flags);
-int f4_inode_set_projid(struct f4_inode *inode, uint32_t projid);
+/* f4_inode_set_projid - @cred: who asks (quota limits don't bind uid 0). -EOPNOTSUPP, -EPERM, -EDQUOT. */
+int f4_inode_set_projid(struct f4_inode *inode, uint32_t projid, const struct f4_cred *cred);
 int f4_inode_set_version(struct f4_inode *inode, uint32_t generation_version);
 
 #endif

@@ -14,6 +14,7 @@
 #include "server/ext4/file.h"
 #include "server/ext4/inode_priv.h"
 #include "server/ext4/map.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/volume_priv.h"
 #include "server/ext4/xattr.h"
 
@@ -134,19 +135,54 @@ static void set_fields(struct f4_inode *inode, uint32_t mask, const struct f4_at
 	inode->ctime = f4_inode_clamp_time(inode, mask & F4_SET_CTIME ? attr->ctime : f4_now());
 }
 
-/* Everything but the size, in one handle. Lock held. */
-static int set_attributes(struct f4_inode *inode, uint32_t mask, const struct f4_attr *attr)
+/* Whose quotas it goes to; before the handle. */
+struct new_owner {
+	struct f4_quota_owner to; /* refs */
+	uint32_t values;	  /* inodes of attribute values that go along */
+};
+
+static int hold_new_owner(struct f4_inode *inode, uint32_t uid, uint32_t gid, uint32_t projid,
+			  struct new_owner *ret)
 {
+	const uint32_t ids[F4_QUOTA_TYPES] = {
+		[F4_QUOTA_USER] = uid,
+		[F4_QUOTA_GROUP] = gid,
+		[F4_QUOTA_PROJECT] = projid,
+	};
+	int r;
+
+	*ret = (struct new_owner){ 0 };
+	if (!inode->vol->quota ||
+	    (uid == inode->uid && gid == inode->gid && projid == inode->projid))
+		return 0;
+	r = f4_xattr_count_values(inode, &ret->values);
+	return r < 0 ? r : f4_quota_hold(inode->vol, ids, &ret->to);
+}
+
+/* Everything but the size, in one handle. Lock held. */
+static int set_attributes(struct f4_inode *inode, uint32_t mask, const struct f4_attr *attr,
+			  const struct f4_cred *cred)
+{
+	bool moved;
 	struct f4_volume *vol = inode->vol;
 	uint16_t mode = new_mode(inode, mask, attr);
 	bool drop_caps = f4_is_reg(inode) && (mask & (F4_SET_UID | F4_SET_GID | F4_SET_KILLPRIV));
+	struct new_owner owner;
 	struct f4_handle h;
 	int r, r2;
 
-	r = f4_txn_begin(vol->journal, 1 + 2 * f4_xattr_credits(inode), &h);
-	if (r < 0)
+	r = hold_new_owner(inode, mask & F4_SET_UID ? attr->uid : inode->uid,
+			   mask & F4_SET_GID ? attr->gid : inode->gid, inode->projid, &owner);
+	if (r == 0)
+		r = f4_txn_begin(vol->journal, 1 + 2 * f4_xattr_credits(inode), &h);
+	if (r < 0) {
+		f4_quota_release(vol, &owner.to);
 		return r;
-	if ((mask & F4_SET_MODE) && !f4_is_lnk(inode) && !vol->opt.no_acl)
+	}
+	h.nolimit = cred && cred->uid == 0;
+	r = f4_quota_transfer(&h, inode, owner.values, &owner.to);
+	moved = r == 0;
+	if (r == 0 && (mask & F4_SET_MODE) && !f4_is_lnk(inode) && !vol->opt.no_acl)
 		r = f4_acl_chmod(&h, inode, mode);
 	if (r == 0 && drop_caps) {
 		r = f4_xattr_set_locked(&h, inode, F4_XATTR_INDEX_SECURITY, "capability", NULL, 0, 0);
@@ -156,9 +192,13 @@ static int set_attributes(struct f4_inode *inode, uint32_t mask, const struct f4
 	if (r == 0) {
 		set_fields(inode, mask, attr, mode);
 		r = f4_inode_store(&h, inode);
+	} else if (moved) {
+		h.nolimit = true; /* back to where it was */
+		(void)f4_quota_transfer(&h, inode, owner.values, &owner.to);
 	}
 	h.sync = r == 0 && vol->opt.sync;
 	r2 = f4_txn_end(&h);
+	f4_quota_release(vol, &owner.to);
 	return r < 0 ? r : r2;
 }
 
@@ -180,7 +220,7 @@ int f4_inode_setattr(struct f4_inode *inode, uint32_t mask, const struct f4_attr
 			goto out;
 	}
 	if (r == 0)
-		r = set_attributes(inode, mask, attr);
+		r = set_attributes(inode, mask, attr, cred);
 out:
 	f4_inode_unlock(inode);
 	return r;
@@ -256,7 +296,33 @@ int f4_inode_set_flags(struct f4_inode *inode, uint32_t flags)
 	return r;
 }
 
-int f4_inode_set_projid(struct f4_inode *inode, uint32_t projid)
+static int set_projid_locked(struct f4_inode *inode, uint32_t projid, const struct f4_cred *cred)
+{
+	struct f4_volume *vol = inode->vol;
+	struct new_owner owner;
+	struct f4_handle h;
+	int r, r2;
+
+	r = hold_new_owner(inode, inode->uid, inode->gid, projid, &owner);
+	if (r == 0)
+		r = f4_txn_begin(vol->journal, 1, &h);
+	if (r == 0) {
+		h.nolimit = cred->uid == 0;
+		r = f4_quota_transfer(&h, inode, owner.values, &owner.to);
+		if (r == 0) {
+			inode->projid = projid;
+			f4_inode_touch(inode, F4_TOUCH_C);
+			r = f4_inode_store(&h, inode);
+		}
+		h.sync = r == 0 && vol->opt.sync;
+		r2 = f4_txn_end(&h);
+		r = r < 0 ? r : r2;
+	}
+	f4_quota_release(vol, &owner.to);
+	return r;
+}
+
+int f4_inode_set_projid(struct f4_inode *inode, uint32_t projid, const struct f4_cred *cred)
 {
 	const struct f4_volume *vol = inode->vol;
 	int r = f4_volume_check_write(inode->vol);
@@ -271,10 +337,8 @@ int f4_inode_set_projid(struct f4_inode *inode, uint32_t projid)
 		r = -EOPNOTSUPP;
 	else if (inode->flags & (F4_FL_IMMUTABLE | F4_FL_APPEND))
 		r = -EPERM;
-	else {
-		inode->projid = projid;
-		r = store_change(inode);
-	}
+	else
+		r = set_projid_locked(inode, projid, cred);
 	f4_inode_unlock(inode);
 	return r;
 }

@@ -6,6 +6,7 @@
 
 #include "server/ext4/inode_priv.h"
 #include "server/ext4/inode_table.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/volume_priv.h"
 
 #define LOCK_MANY_MAX 4u
@@ -18,6 +19,15 @@ void f4_inode_rdlock(struct f4_inode *inode)
 void f4_inode_wrlock(struct f4_inode *inode)
 {
 	pthread_rwlock_wrlock(&inode->lock);
+	f4_quota_attach(inode);
+}
+
+bool f4_inode_trywrlock(struct f4_inode *inode)
+{
+	if (pthread_rwlock_trywrlock(&inode->lock) != 0)
+		return false;
+	f4_quota_attach(inode);
+	return true;
 }
 
 void f4_inode_unlock(struct f4_inode *inode)
@@ -125,6 +135,8 @@ int f4_inode_store(struct f4_handle *h, struct f4_inode *inode)
 	uint8_t *raw = inode->table_buf->data + inode->table_off;
 	int r = f4_txn_write(h, inode->table_buf);
 
+	if (r == 0)
+		r = f4_quota_settle(h, inode);
 	if (r < 0)
 		return r;
 	if (f4_is_reg(inode) && inode->size > INT32_MAX &&

@@ -16,6 +16,7 @@
 #include "server/ext4/inode_priv.h"
 #include "server/ext4/map.h"
 #include "server/ext4/orphan.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/volume_priv.h"
 #include "server/ext4/xattr.h"
 
@@ -37,19 +38,35 @@ static uint32_t inherited_flags(const struct f4_inode *inode, uint32_t dir_flags
 	return f4_is_reg(inode) ? flags & ~FL_NOT_FOR_FILES : flags & FL_FOR_OTHERS;
 }
 
+static uint32_t owner_gid(const struct f4_inode *dir, const struct f4_cred *cred)
+{
+	return (dir->mode & MODE_SGID) || dir->vol->opt.bsd_groups ? dir->gid : cred->gid;
+}
+
+static uint32_t owner_projid(const struct f4_inode *dir)
+{
+	return dir->flags & F4_FL_PROJINHERIT ? dir->projid : 0;
+}
+
 static void fill_owner(struct f4_inode *inode, const struct f4_inode *dir, const struct f4_cred *cred)
 {
 	inode->uid = cred->uid;
-	inode->gid = cred->gid;
-	if (dir->mode & MODE_SGID) {
-		inode->gid = dir->gid;
-		if (f4_is_dir(inode))
-			inode->mode |= MODE_SGID;
-	} else if (inode->vol->opt.bsd_groups) {
-		inode->gid = dir->gid;
-	}
-	if (dir->flags & F4_FL_PROJINHERIT)
-		inode->projid = dir->projid;
+	inode->gid = owner_gid(dir, cred);
+	inode->projid = owner_projid(dir);
+	if ((dir->mode & MODE_SGID) && f4_is_dir(inode))
+		inode->mode |= MODE_SGID;
+}
+
+int f4_inode_hold_owner(const struct f4_inode *dir, const struct f4_cred *cred,
+			struct f4_quota_owner *ret)
+{
+	const uint32_t ids[F4_QUOTA_TYPES] = {
+		[F4_QUOTA_USER] = cred->uid,
+		[F4_QUOTA_GROUP] = owner_gid(dir, cred),
+		[F4_QUOTA_PROJECT] = owner_projid(dir),
+	};
+
+	return f4_quota_hold(dir->vol, ids, ret);
 }
 
 static void fill(struct f4_inode *inode, const struct f4_inode *dir, uint16_t mode,
@@ -156,6 +173,9 @@ static int free_inode(struct f4_inode *inode)
 	if (r == 0) {
 		inode->dtime = (uint32_t)f4_now().tv_sec;
 		inode->size = 0;
+		r = f4_quota_release_inode(&h, inode);
+	}
+	if (r == 0) {
 		r = f4_inode_store(&h, inode);
 	}
 	/* From here on a new inode may get the number. */

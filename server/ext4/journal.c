@@ -261,7 +261,7 @@ uint32_t f4_journal_free_blocks(const struct f4_journal *j)
 
 uint32_t f4_journal_max_credits(const struct f4_journal *j)
 {
-	return j->max_txn - F4_PRE_COMMIT_CREDITS;
+	return j->max_txn - F4_PRE_COMMIT_CREDITS - j->p.extra_credits;
 }
 
 f4_tid f4_journal_running_tid(struct f4_journal *j)

@@ -58,6 +58,7 @@ struct f4_handle {
 	f4_tid tid;	   /* constant between begin and end; changes at restart */
 	uint32_t reserved; /* credits left */
 	bool sync;	   /* set by the caller: f4_txn_end waits for the commit */
+	bool nolimit;	   /* set by the caller: quota limits don't bind who asks (uid 0) */
 };
 
 /*
@@ -80,6 +81,7 @@ struct f4_journal_params {
 	uint32_t log_map_len;
 	struct f4_workers *workers;  /* borrowed; NULL: synchronous */
 	uint32_t commit_interval_ms; /* 0: never by time */
+	uint32_t extra_credits;	     /* that every handle gets on top: for its quotas */
 	bool barrier;		     /* false: no flush between log and commit block (nobarrier) */
 	/*
 	 * Called in a commit after the last handle ended and before buffers are copied, to bring

@@ -14,6 +14,7 @@
 #include "server/ext4/map.h"
 #include "server/ext4/ops_int.h"
 #include "server/ext4/orphan.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/xattr.h"
 
 /* --- shared --------------------------------------------------------------------------------- */
@@ -186,6 +187,7 @@ struct create {
 	size_t len;
 	const struct f4_op_new *spec;
 	struct f4_acl_inherited inh;
+	struct f4_quota_owner owner; /* refs: who will be charged */
 	struct f4_inode *inode; /* the new one: owned reference, also when it is to die */
 	f4_tid tid;
 };
@@ -271,7 +273,9 @@ static int create_in(struct f4_handle *h, struct create *c)
 		r = f4_inode_new(h, c->dir, c->inh.mode, &c->spec->cred, &c->inode);
 	if (r < 0)
 		return r;
-	r = f4_acl_apply(h, c->inode, &c->inh);
+	r = f4_quota_charge_new(h, c->inode, &c->owner);
+	if (r == 0)
+		r = f4_acl_apply(h, c->inode, &c->inh);
 	if (r == 0)
 		r = fill_inode(h, c);
 	if (r == 0 && c->name)
@@ -303,9 +307,12 @@ static int create_locked(struct create *c)
 	r = f4_acl_inherit(c->dir, c->spec->mode, c->spec->cred.umask, &c->inh);
 	if (r < 0)
 		return r;
-	r = f4_txn_begin(c->dir->vol->journal, create_credits(c), &h);
+	r = f4_inode_hold_owner(c->dir, &c->spec->cred, &c->owner);
+	if (r == 0)
+		r = f4_txn_begin(c->dir->vol->journal, create_credits(c), &h);
 	if (r < 0)
 		return r;
+	h.nolimit = c->spec->cred.uid == 0;
 	r = create_in(&h, c);
 	c->tid = h.tid;
 	r2 = f4_txn_end(&h);
@@ -324,6 +331,7 @@ static int create_once(struct f4_inode *dir, const char *name, size_t len,
 	r = create_locked(&c);
 	f4_inode_unlock(dir);
 	f4_acl_inherited_done(&c.inh);
+	f4_quota_release(dir->vol, &c.owner);
 	if (r == 0 && sync)
 		r = f4_journal_commit_wait(dir->vol->journal, c.tid);
 	if (r < 0) {

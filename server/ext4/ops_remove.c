@@ -50,7 +50,7 @@ static int lock_child(struct removal *rm)
 			f4_inode_wrlock(rm->child);
 			return 0;
 		}
-		if (pthread_rwlock_trywrlock(&rm->child->lock) == 0)
+		if (f4_inode_trywrlock(rm->child))
 			return 0;
 		f4_inode_unlock(rm->dir);
 		both[1] = rm->child;

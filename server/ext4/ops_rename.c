@@ -13,6 +13,7 @@
 #include "server/ext4/alloc.h"
 #include "server/ext4/ops_int.h"
 #include "server/ext4/orphan.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/xattr.h"
 
 /* As in <linux/fs.h>. */
@@ -39,6 +40,7 @@ struct rename {
 	uint32_t flags;
 	const struct f4_cred *cred;
 	struct f4_inode *whiteout; /* owned reference */
+	struct f4_quota_owner owner; /* refs: who will be charged for it */
 	bool tree_locked;
 	f4_tid tid;
 };
@@ -281,6 +283,9 @@ static int make_whiteout(struct f4_handle *h, struct rename *rn)
 	if (r < 0)
 		return r;
 	rn->whiteout->links = 1;
+	r = f4_quota_charge_new(h, rn->whiteout, &rn->owner);
+	if (r < 0)
+		return r;
 	rn->whiteout->flags &= ~F4_FL_EXTENTS;
 	memset(rn->whiteout->i_block, 0, sizeof(rn->whiteout->i_block));
 	return f4_inode_store(h, rn->whiteout);
@@ -430,10 +435,13 @@ static int rename_locked(struct rename *rn)
 		return rn->flags & NOREPLACE ? -EEXIST
 					     : 0; /* two names of one inode stay, says POSIX */
 	r = checks(rn);
+	if (r == 0 && (rn->flags & WHITEOUT))
+		r = f4_inode_hold_owner(rn->from.dir, rn->cred, &rn->owner);
 	if (r == 0)
 		r = f4_txn_begin(rn->vol->journal, credits(rn), &h);
 	if (r < 0)
 		return r;
+	h.nolimit = rn->cred->uid == 0;
 	r = change(&h, rn);
 	unpin(&rn->from);
 	unpin(&rn->to);
@@ -455,6 +463,7 @@ static int rename_once(struct rename *rn)
 	all_inodes(rn, all);
 	f4_inode_unlock_many(all, 4);
 	let_go(rn);
+	f4_quota_release(rn->vol, &rn->owner);
 	f4_inode_put(f4_take_ptr(rn->whiteout));
 	if (r == 0 && sync)
 		r = f4_journal_commit_wait(rn->vol->journal, rn->tid);

@@ -122,6 +122,7 @@ int f4_txn_begin(struct f4_journal *j, uint32_t credits, struct f4_handle *h)
 			    credits, f4_journal_max_credits(j));
 		return -EINVAL;
 	}
+	credits += j->p.extra_credits;
 	pthread_mutex_lock(&j->lock);
 	while (r == 0) {
 		if (j->error)
@@ -217,7 +218,7 @@ int f4_txn_extend(struct f4_handle *h, uint32_t credits)
 int f4_txn_restart(struct f4_handle *h, uint32_t credits)
 {
 	struct f4_journal *j = h->journal;
-	bool sync = h->sync;
+	bool sync = h->sync, nolimit = h->nolimit;
 	int r;
 
 	h->sync = false; /* the last part waits */
@@ -226,6 +227,7 @@ int f4_txn_restart(struct f4_handle *h, uint32_t credits)
 		return r;
 	r = f4_txn_begin(j, credits, h);
 	h->sync = sync;
+	h->nolimit = nolimit;
 	return r;
 }
 

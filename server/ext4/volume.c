@@ -14,6 +14,7 @@
 #include "server/ext4/inode.h"
 #include "server/ext4/mmp.h"
 #include "server/ext4/orphan.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/volume_priv.h"
 
 int f4_volume_check_write(struct f4_volume *vol)
@@ -30,6 +31,7 @@ static void volume_free(struct f4_volume *vol)
 
 	f4_orphans_close(vol);
 	vol->inodes = f4_inodes_free(vol->inodes);
+	f4_quota_close(vol);
 	vol->groups = f4_groups_free(vol->groups);
 	st->windows = f4_windows_free(st->windows);
 	f4_buf_put(f4_take_ptr(vol->sb_buf));
@@ -138,8 +140,11 @@ static int remount_rw(struct f4_volume *vol)
 		r = f4_mmp_start(vol);
 	if (r == 0)
 		r = f4_super_mark(vol);
-	if (r == 0 && !vol->journal)
+	if (r == 0 && !vol->journal) {
 		r = f4_volume_start_writing(vol);
+		if (r < 0 && vol->journal) /* half of it is there: no second attempt */
+			f4_journal_abort(vol->journal, r);
+	}
 	if (r == 0)
 		atomic_store(&vol->read_only, false);
 	else

@@ -12,8 +12,9 @@
  *   4. vol->orphan_lock   mutex  orphan list or file, in memory and on disk (io)
  *   5. vol->sb_lock       mutex  fields of the superblock's buffer (io)
  *   6. group->lock        mutex  a group's bitmaps, descriptor and in-memory state (io)
- *   7. vol->xattr_lock mutex  what inodes share: xattr blocks, value inodes (io); quota: its file
- *   8. locks inside cache.c, journal.c, the inode table: leaves, no io
+ *   7. vol->xattr_lock mutex  what inodes share: xattr blocks, value inodes (io)
+ *   8. locks inside cache.c, journal.c, the inode table, quota->lock: leaves, no io
+ * quota->tree_lock (io) lies between 2 and 3, and inside of it the quota files' own inode locks.
  * Counters marked "atomic" need no lock.
  */
 #ifndef F4_EXT4_VOLUME_H

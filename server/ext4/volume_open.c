@@ -26,6 +26,7 @@
 #include "server/ext4/inode.h"
 #include "server/ext4/mmp.h"
 #include "server/ext4/orphan.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/recovery.h"
 
 #define CACHE_MIN (32ull << 20)
@@ -295,6 +296,7 @@ int f4_volume_start_writing(struct f4_volume *vol)
 		.log_map_len = vol->state->log_map_len,
 		.workers = vol->workers,
 		.commit_interval_ms = seconds < 3600 ? seconds * 1000 : 3600 * 1000,
+		.extra_credits = f4_has_ro_compat(vol, F4_RO_COMPAT_QUOTA) ? F4_QUOTA_CREDITS : 0,
 		.barrier = !vol->opt.no_barrier,
 		.pre_commit = pre_commit,
 		.committed = f4_groups_committed,
@@ -302,6 +304,8 @@ int f4_volume_start_writing(struct f4_volume *vol)
 	};
 	int r = f4_journal_open(&params, &vol->journal);
 
+	if (r == 0)
+		r = f4_quota_open(vol);
 	if (r == 0)
 		r = f4_orphans_open(vol);
 	if (r == 0)

@@ -38,6 +38,8 @@ int f4_xattr_get_locked(struct f4_inode *inode, uint8_t index, const char *name,
  */
 size_t f4_xattr_room_locked(struct f4_inode *inode, uint8_t index, const char *name);
 
+/* f4_xattr_count_values - attributes whose value is in an inode of its own. Locked. 0 or as loading. */
+int f4_xattr_count_values(struct f4_inode *inode, uint32_t *ret);
 /* f4_xattr_delete_all - free the xattr block and ea_inodes of an inode that is being deleted (own handles; lock held). */
 int f4_xattr_delete_all(struct f4_inode *inode);
 

@@ -12,6 +12,7 @@
 #include "server/ext4/alloc.h"
 #include "server/ext4/csum.h"
 #include "server/ext4/group.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/xattr_priv.h"
 
 #define HEADER ((uint32_t)sizeof(struct f4_xattr_block_header))
@@ -217,7 +218,7 @@ static int store_new(struct f4_handle *h, struct f4_inode *inode, const uint8_t 
 	uint32_t len;
 	int r;
 
-	r = f4_alloc_blocks(h, vol, &req, &blk, &len);
+	r = f4_quota_alloc(h, inode, &req, &blk, &len);
 	if (r < 0)
 		return r;
 	r = f4_buf_new(vol->cache, blk, &class_xattr, 0, vol->csum_seed, &buf);
@@ -225,7 +226,7 @@ static int store_new(struct f4_handle *h, struct f4_inode *inode, const uint8_t 
 		r = f4_txn_create(h, buf);
 	if (r < 0) {
 		f4_buf_put(f4_take_ptr(buf));
-		(void)f4_alloc_free(h, vol, inode->ino, blk, vol->cluster_ratio); /* r says more */
+		(void)f4_quota_unalloc(h, inode, blk, vol->cluster_ratio); /* r says more */
 		return r;
 	}
 	memcpy(buf->data, data, vol->block_size);

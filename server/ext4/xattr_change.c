@@ -15,6 +15,7 @@
 
 #include "server/ext4/acl.h"
 #include "server/ext4/alloc.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/xattr_priv.h"
 
 uint32_t f4_xattr_credits(const struct f4_inode *inode)
@@ -52,6 +53,7 @@ struct values {
 	struct f4_inode **shared;    /* owned, refs in it; named by the copy of a block that is shared */
 	size_t n_shared;
 	uint64_t sectors_less, sectors_more;
+	int inodes_less; /* that the owner's quotas count for them */
 };
 
 static void values_done(struct values *v)
@@ -82,8 +84,12 @@ static int take_out(struct f4_inode *inode, struct f4_xareas *a, const struct f4
 			r = f4_xinode_get(inode, e, &values->dropped[i]);
 		if (r < 0)
 			return r;
-		if (e->inum != 0)
-			values->sectors_less += f4_xinode_sectors(inode, values->dropped[i], e->size);
+		if (e->inum != 0) {
+			uint64_t n = f4_xinode_sectors(inode, values->dropped[i], e->size);
+
+			values->sectors_less += n;
+			values->inodes_less += n != 0;
+		}
 		f4_xent_remove(v->ents, &v->n, at);
 		v->changed = true;
 	}
@@ -164,6 +170,7 @@ static int write_areas(struct f4_handle *h, struct f4_inode *inode, struct f4_xa
 {
 	uint32_t len = f4_xbody_len(inode);
 	f4_auto_free uint8_t *body = NULL;
+	int more = values->sectors_more != 0; /* one value in an inode of its own */
 	uint8_t *raw = NULL;
 	int r;
 
@@ -178,10 +185,15 @@ static int write_areas(struct f4_handle *h, struct f4_inode *inode, struct f4_xa
 		if (r < 0)
 			return r;
 	}
+	r = f4_quota_attr(h, inode, more, (int64_t)values->sectors_more);
+	if (r < 0)
+		return r;
 	if (a->block.changed) {
 		r = f4_xblock_store(h, inode, a->block.ents, a->block.n);
-		if (r < 0)
+		if (r < 0) {
+			(void)f4_quota_attr(h, inode, -more, -(int64_t)values->sectors_more);
 			return r;
+		}
 	}
 	if (raw) {
 		f4_store_le32(raw + f4_xbody_at(inode), F4_XATTR_MAGIC);
@@ -190,7 +202,8 @@ static int write_areas(struct f4_handle *h, struct f4_inode *inode, struct f4_xa
 	inode->blocks += values->sectors_more;
 	inode->blocks -= values->sectors_less < inode->blocks ? values->sectors_less :
 								inode->blocks;
-	return f4_inode_store(h, inode);
+	r = f4_quota_attr(h, inode, -values->inodes_less, 0);
+	return r < 0 ? r : f4_inode_store(h, inode);
 }
 
 /* After the areas: the references. */
@@ -445,8 +458,35 @@ static int remove_foreign(struct f4_inode *inode, const struct f4_xattr_change *
 	return r < 0 ? r : r2;
 }
 
+/* Values that the entries of both areas name. */
+static uint32_t count_named(const struct f4_xareas *a)
+{
+	const struct f4_xview *views[2] = { &a->body, &a->block };
+	uint32_t n = 0;
+
+	for (int i = 0; i < 2; i++)
+		for (size_t k = 0; k < views[i]->n; k++)
+			n += views[i]->ents[k].inum != 0;
+	return n;
+}
+
+int f4_xattr_count_values(struct f4_inode *inode, uint32_t *ret)
+{
+	f4_auto_xareas areas = { 0 };
+	int r;
+
+	*ret = 0;
+	if (!f4_has_incompat(inode->vol, F4_INCOMPAT_EA_INODE))
+		return 0;
+	r = f4_xareas_load(inode, &areas);
+	if (r == 0)
+		*ret = count_named(&areas);
+	return r;
+}
+
 int f4_xattr_delete_all(struct f4_inode *inode)
 {
+	uint32_t shared = 0; /* values that others' references keep, too */
 	struct f4_handle h;
 	int r, r2;
 
@@ -460,8 +500,10 @@ int f4_xattr_delete_all(struct f4_inode *inode)
 		r = f4_xareas_load(inode, &areas);
 		if (r < 0)
 			return r;
-		if (find_foreign(&areas, &c, name) < 0)
+		if (find_foreign(&areas, &c, name) < 0) {
+			shared = count_named(&areas);
 			break;
+		}
 		r = remove_foreign(inode, &c);
 		if (r < 0)
 			return r;
@@ -472,6 +514,8 @@ int f4_xattr_delete_all(struct f4_inode *inode)
 	if (r < 0)
 		return r;
 	r = f4_xblock_store(&h, inode, NULL, 0);
+	if (r == 0)
+		r = f4_quota_attr(&h, inode, -(int)shared, 0);
 	if (r == 0)
 		r = f4_inode_store(&h, inode);
 	r2 = f4_txn_end(&h);

@@ -20,6 +20,7 @@
 #include "server/ext4/file.h"
 #include "server/ext4/map.h"
 #include "server/ext4/orphan.h"
+#include "server/ext4/quota.h"
 #include "server/ext4/xattr_priv.h"
 
 static uint32_t value_hash(const struct f4_volume *vol, const void *value, size_t len)
@@ -89,6 +90,7 @@ static int make_empty(struct f4_inode *owner, const void *value, size_t len,
 		return r;
 	r = f4_inode_new(&h, owner, S_IFREG | 0600, &cred, &ea);
 	if (r == 0) {
+		f4_quota_exempt(ea); /* who refers to it is charged */
 		f4_inode_wrlock(ea); /* nobody else can reach it: never waits */
 		ea->mode = S_IFREG | 0600;
 		ea->flags = F4_FL_EA_INODE | (ea->flags & F4_FL_EXTENTS);

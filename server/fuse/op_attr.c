@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
+#include "server/ext4/quota.h"
 #include "server/fuse/internal.h"
 
 static void reply_attr(fuse_req_t req, struct f4_inode *inode)
@@ -118,15 +119,17 @@ void f4_fuse_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_se
 void f4_fuse_statfs(fuse_req_t req, fuse_ino_t node)
 {
 	struct f4_session *s = f4_req_session(req);
+	f4_auto_inode *inode = NULL;
 	struct f4_statfs st = { 0 };
 	struct statvfs out;
 
-	(void)node;
 	if (atomic_load(&s->vol->shut_down)) {
 		f4_reply_result(req, -EIO);
 		return;
 	}
 	f4_volume_statfs(s->vol, &st);
+	if (s->vol->quota && f4_node_get(s, node, &inode) == 0)
+		f4_quota_statfs(inode, &st);
 	out = (struct statvfs){
 		.f_bsize = st.block_size,
 		.f_frsize = st.block_size,

@@ -98,6 +98,7 @@ static int fs_get_xattr(struct call *c)
 
 static int fs_set_xattr(struct call *c)
 {
+	const struct f4_cred cred = { .uid = c->ctx->uid, .gid = c->ctx->gid };
 	struct fsxattr x;
 	struct f4_attr attr;
 	uint32_t flags, known = 0;
@@ -116,7 +117,7 @@ static int fs_set_xattr(struct call *c)
 		return -EOPNOTSUPP;
 	r = f4_inode_set_flags(c->inode, flags);
 	if (r == 0 && x.fsx_projid != attr.projid)
-		r = f4_inode_set_projid(c->inode, x.fsx_projid);
+		r = f4_inode_set_projid(c->inode, x.fsx_projid, &cred);
 	f4_invalidate_attr(c->s, c->inode);
 	return r;
 }

@@ -75,6 +75,9 @@ const struct shape shapes[] = {
 	{ .name = "full", .size = "8M", .mkfs = "-t ext4 -b 1024 -J size=1 -m 0", .fill = true },
 	{ .name = "small groups", .size = "16M",
 	  .mkfs = "-t ext4 -b 1024 -g 1024 -N 2048 -J size=1 -O meta_bg,^resize_inode" },
+	{ .name = "quota", .size = "16M",
+	  .mkfs = "-t ext4 -b 1024 -J size=1 -O quota,project"
+		  " -E quotatype=usrquota:grpquota:prjquota" },
 };
 const size_t n_shapes = sizeof(shapes) / sizeof(shapes[0]);
 

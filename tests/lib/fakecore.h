@@ -17,6 +17,7 @@
 #include "server/ext4/csum.h"
 #include "server/ext4/group.h"
 #include "server/ext4/map.h"
+#include "server/ext4/quota.h"
 #include "tests/lib/check.h"
 
 #define FAKE_BLOCKS 24000u
@@ -306,6 +307,17 @@ int f4_alloc_free(struct f4_handle *h, struct f4_volume *vol, uint32_t ino, uint
 	fake_use_n(h, 2 + 2 * (uint32_t)((blk + len - 1) / vol->blocks_per_group -
 					 blk / vol->blocks_per_group));
 	return 0;
+}
+
+int f4_quota_alloc(struct f4_handle *h, struct f4_inode *inode, const struct f4_alloc_req *req,
+		   uint64_t *ret_blk, uint32_t *ret_len)
+{
+	return f4_alloc_blocks(h, inode->vol, req, ret_blk, ret_len);
+}
+
+int f4_quota_unalloc(struct f4_handle *h, struct f4_inode *inode, uint64_t blk, uint64_t len)
+{
+	return f4_alloc_free(h, inode->vol, inode->ino, blk, len);
 }
 
 bool f4_volume_blocks_ok(struct f4_volume *vol, uint64_t blk, uint64_t len)
