@@ -142,8 +142,10 @@ static int still(struct side *s)
 
 	if (r == 0)
 		r = f4_dir_lookup(s->dir, s->name, s->len, &s->ent);
+	if (r == -ENOENT && s->dir->links == 0)
+		return r; /* it is removed: no further look will find it otherwise */
 	if (r == -ENOENT)
-		return s->dir->links != 0 && !s->child;
+		return !s->child;
 	return r < 0 ? r : s->child && s->ent.ino == s->child->ino;
 }
 

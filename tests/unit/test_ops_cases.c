@@ -150,6 +150,10 @@ static void removed_but_open(void)
 	TEST_EQ(lookup_name(dir, "x", &ino), -ENOENT);
 	TEST_EQ(dt_read(dir, &cookie, &one, 1), -ENOENT);
 	TEST_EQ(rename_name(t.root, "lost+found", dir, "x", 0), -ENOENT);
+	TEST_EQ(dt_create(t.root, "keep", S_IFREG | 0644, NULL), 0);
+	TEST_EQ(rename_name(t.root, "keep", dir, "x", 0), -ENOENT);
+	TEST_EQ(rename_name(dir, "x", t.root, "keep", 0), -ENOENT);
+	TEST_EQ(unlink_name(t.root, "keep"), 0);
 	f4_inode_put(file);
 	f4_inode_put(dir);
 	TEST_EQ(atomic_load(&t.vol->free_inodes), inodes);
