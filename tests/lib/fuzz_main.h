@@ -2,10 +2,11 @@
 /*
  * A plain main for a fuzzer, so that `make check` runs it with any compiler.
  *
- *   FUZZER [-n RUNS] [-s SEED] [FILE|DIR ...]
+ *   FUZZER [-n RUNS] [-s SEED] [-k FILE] [FILE|DIR ...]
  *
- * Replays each file, then does RUNS mutations of them: the same SEED gives the same inputs. With
- * -DF4_LIBFUZZER the library brings its own main and this one goes away.
+ * Replays each file, then does RUNS mutations of them: the same SEED gives the same inputs. -k keeps
+ * the present input in FILE: what is there after a crash is what crashed it. With -DF4_LIBFUZZER the
+ * library brings its own main and this one goes away.
  */
 #ifndef F4_TESTS_FUZZ_MAIN_H
 #define F4_TESTS_FUZZ_MAIN_H
@@ -33,6 +34,7 @@ static struct {
 } fuzz_inputs[FUZZ_INPUTS_MAX];
 static size_t fuzz_n;
 static uint64_t fuzz_state;
+static const char *fuzz_keep;
 
 static uint64_t fuzz_random(void) /* xorshift64*: repeatable anywhere */
 {
@@ -75,11 +77,20 @@ static void fuzz_load(const char *path)
 	fclose(f);
 }
 
+static void fuzz_save(const uint8_t *bytes, size_t size)
+{
+	FILE *f = fuzz_keep ? fopen(fuzz_keep, "wb") : NULL;
+
+	if (f && (fwrite(bytes, 1, size, f) != size || fclose(f) != 0))
+		exit(2);
+}
+
 /* One input in a buffer of exactly its size, so that a sanitizer sees the first byte too far. */
 static void fuzz_run(const uint8_t *bytes, size_t size)
 {
 	uint8_t *exact = malloc(size ? size : 1);
 
+	fuzz_save(bytes, size);
 	if (!exact)
 		exit(2);
 	memcpy(exact, bytes, size);
@@ -147,11 +158,13 @@ int main(int argc, char **argv)
 	uint64_t seed = 1;
 	int c;
 
-	while ((c = getopt(argc, argv, "n:s:")) != -1) {
+	while ((c = getopt(argc, argv, "n:s:k:")) != -1) {
 		if (c == 'n')
 			runs = strtoul(optarg, NULL, 10);
 		else if (c == 's')
 			seed = strtoul(optarg, NULL, 10);
+		else if (c == 'k')
+			fuzz_keep = optarg;
 		else
 			return 2;
 	}
