@@ -8,6 +8,7 @@
 #   WERROR=        let warnings pass (for packagers; developers and CI keep -Werror)
 #   CFLAGS=...     replaces "-O2 -g"; what the program needs is kept apart from it
 #   prefix=/usr/local  mountdir=/sbin libexecdir= bindir= mandir= unitdir=   where `make install` puts things
+#   docdir=        where `make install` leaves what an administrator may want to copy
 #   DESTDIR=       a staging root put in front of all of them
 #   IMG= DIR=      for `make run`: mount this image at that directory
 #   TESTS="a b"    for `make check`: only tests whose name matches one of these patterns
@@ -41,6 +42,7 @@ libexecdir ?= $(prefix)/libexec/fuse4fs
 bindir ?= $(prefix)/bin
 mandir ?= $(prefix)/share/man
 unitdir ?= $(prefix)/lib/systemd/system
+docdir ?= $(prefix)/share/doc/fuse4fs
 
 ifneq ($(V),1)
 Q := @
@@ -99,10 +101,10 @@ HARDEN := $(filter-out -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE%,$(HARDEN))
 INSTR += -U_FORTIFY_SOURCE
 endif
 
-PKGS := fuse3 ext2fs e2p com_err libsystemd libseccomp libcap-ng mount
+PKGS := fuse3 liburing ext2fs e2p com_err libsystemd libseccomp libcap-ng mount
 # Looked up lazily: `make deps` and `make help` must work before the packages are there.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS)))$(PKG_CFLAGS)
-FUSE_LIBS = $(eval FUSE_LIBS := $(shell $(PKG_CONFIG) --libs fuse3))$(FUSE_LIBS)
+FUSE_LIBS = $(eval FUSE_LIBS := $(shell $(PKG_CONFIG) --libs fuse3 liburing))$(FUSE_LIBS)
 CORE_LIBS := -lext2fs -lcom_err
 SEAL_LIBS := -lseccomp -lcap-ng
 HELPER_LIBS := -lmount
@@ -229,7 +231,7 @@ COMMANDS := %/fuse4fs-populate
 MOUNT_NAMES := mount.fuse.fuse4fs mount.fuseblk.fuse4fs
 UMOUNT_NAMES := umount.fuse.fuse4fs umount.fuseblk.fuse4fs
 # Pages and units carry the paths of this installation.
-subst_paths = sed -e 's|@mountdir@|$(mountdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' -e 's|@version@|$(VERSION)|g'
+subst_paths = sed -e 's|@mountdir@|$(mountdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' -e 's|@docdir@|$(docdir)|g' -e 's|@version@|$(VERSION)|g'
 
 install: all ## install below DESTDIR and prefix
 	$(Q)install -d '$(DESTDIR)$(mountdir)' '$(DESTDIR)$(libexecdir)' '$(DESTDIR)$(bindir)'
@@ -240,6 +242,9 @@ install: all ## install below DESTDIR and prefix
 	$(Q)for n in $(UMOUNT_NAMES); do ln -sf umount.fuse4fs '$(DESTDIR)$(mountdir)'/$$n; done
 	$(Q)for p in $(wildcard man/*.[1-9]); do d='$(DESTDIR)$(mandir)'/man$${p##*.}; \
 		install -d $$d && $(subst_paths) $$p > $$d/$${p##*/} && chmod 644 $$d/$${p##*/}; done
+	$(Q)install -d '$(DESTDIR)$(docdir)'
+	$(Q)install -m 644 modprobe/fuse4fs.conf '$(DESTDIR)$(docdir)'/modprobe-fuse4fs.conf
+	$(call say,HINT,FUSE over io_uring: cp $(docdir)/modprobe-fuse4fs.conf /etc/modprobe.d/)
 	$(Q)for u in $(wildcard units/*.socket units/*.service units/*.target); do \
 		install -d '$(DESTDIR)$(unitdir)' && \
 		$(subst_paths) $$u > '$(DESTDIR)$(unitdir)'/$${u##*/} && \
@@ -249,7 +254,7 @@ uninstall: ## remove what install put there
 	$(Q)rm -f $(foreach p,$(notdir $(filter-out $(DAEMONS) $(COMMANDS),$(PROGS))),'$(DESTDIR)$(mountdir)/$(p)') \
 		$(foreach p,$(notdir $(filter $(COMMANDS),$(PROGS))),'$(DESTDIR)$(bindir)/$(p)') \
 		$(foreach n,$(MOUNT_NAMES) $(UMOUNT_NAMES),'$(DESTDIR)$(mountdir)/$(n)')
-	$(Q)rm -rf '$(DESTDIR)$(libexecdir)'
+	$(Q)rm -rf '$(DESTDIR)$(libexecdir)' '$(DESTDIR)$(docdir)'
 	$(Q)for p in $(wildcard man/*.[1-9]); do rm -f '$(DESTDIR)$(mandir)'/man$${p##*.}/$${p##*/}; done
 	$(Q)for u in $(wildcard units/*.socket units/*.service units/*.target); do \
 		rm -f '$(DESTDIR)$(unitdir)'/$${u##*/}; done
@@ -259,6 +264,6 @@ clean: ## remove what was built
 
 help: ## list the targets
 	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n",$$1,$$2}' Makefile | sort
-	$(Q)sed -n '3,14s/^# \{0,1\}//p' Makefile
+	$(Q)sed -n '3,15s/^# \{0,1\}//p' Makefile
 
 .PHONY: all tests deps run bench check check-unit check-layers check-man format install uninstall clean help FORCE

@@ -121,7 +121,7 @@ int f4_seal_broker(int listen_fd, const char **ret_what)
 	}
 	if (r == 0) {
 		*ret_what = "installing the system call filter";
-		r = f4_seccomp_install(&f4_seccomp_mountd);
+		r = f4_seccomp_install(&f4_seccomp_mountd, 0);
 	}
 	return r;
 }

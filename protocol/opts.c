@@ -90,6 +90,13 @@ static const struct word errors_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct word transport_words[] = {
+	{ "auto", F4_OPTS_TRANSPORT_AUTO },
+	{ "device", F4_OPTS_TRANSPORT_DEVICE },
+	{ "io_uring", F4_OPTS_TRANSPORT_RING },
+	{ NULL, 0 },
+};
+
 static const char no_dax[] = "a FUSE mount can't map the device's memory";
 static const char no_keys[] = "encryption keys stay in the kernel, which a FUSE server can't reach";
 static const char no_old_quota[] =
@@ -172,6 +179,7 @@ static const struct row rows[] = {
 	ON("default_permissions", default_permissions),
 	ON("writeback_cache", writeback_cache),
 	OFF("nowriteback_cache", writeback_cache),
+	WORDS("transport", transport, transport_words),
 	ON("allow_idmap", allow_idmap),
 	ON("fakeroot", fakeroot),
 	TEXT("idmap", idmap),

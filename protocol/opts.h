@@ -59,6 +59,13 @@ enum f4_opts_atime {
 #define F4_OPTS_QUOTA_GRP 2u
 #define F4_OPTS_QUOTA_PRJ 4u
 
+/* How requests come from the kernel. */
+enum f4_opts_transport {
+	F4_OPTS_TRANSPORT_AUTO = 0, /* by io_uring where the kernel offers it */
+	F4_OPTS_TRANSPORT_DEVICE,   /* /dev/fuse */
+	F4_OPTS_TRANSPORT_RING,     /* as auto, but the absence of io_uring is worth a line */
+};
+
 struct f4_opts {
 	/*
 	 * The kernel's flags, MS_* of <sys/mount.h>: those that hold after the last word, and those
@@ -104,6 +111,7 @@ struct f4_opts {
 	bool default_permissions;   /* always true, except under fakeroot */
 	bool writeback_cache;
 	bool strict_open; /* each open(2) is a request, refused for immutable files at once */
+	enum f4_opts_transport transport;
 
 	/* Whose files they are. */
 	bool fakeroot;

@@ -100,7 +100,7 @@ static int add_rule(scmp_filter_ctx ctx, const struct f4_seccomp_rule *rule)
 }
 
 /* build - *@ret_ctx is owned by the caller, also on failure. */
-static int build(const struct f4_seccomp_policy *policy, scmp_filter_ctx *ret_ctx)
+static int build(const struct f4_seccomp_policy *policy, unsigned int with, scmp_filter_ctx *ret_ctx)
 {
 	static const struct {
 		enum scmp_filter_attr attr;
@@ -126,6 +126,8 @@ static int build(const struct f4_seccomp_policy *policy, scmp_filter_ctx *ret_ct
 	for (size_t i = 0; i < policy->n_rules; i++) {
 		if (!is_in_filter(&policy->rules[i], SANITIZED))
 			continue;
+		if ((policy->rules[i].use & F4_SECCOMP_RINGS) && !(with & F4_SECCOMP_RINGS))
+			continue;
 		r = add_rule(*ret_ctx, &policy->rules[i]);
 		if (r < 0)
 			return r;
@@ -133,10 +135,10 @@ static int build(const struct f4_seccomp_policy *policy, scmp_filter_ctx *ret_ct
 	return 0;
 }
 
-int f4_seccomp_install(const struct f4_seccomp_policy *policy)
+int f4_seccomp_install(const struct f4_seccomp_policy *policy, unsigned int with)
 {
 	f4_cleanup(release_p) scmp_filter_ctx ctx = NULL;
-	int r = build(policy, &ctx);
+	int r = build(policy, with, &ctx);
 
 	if (r < 0)
 		return r;
@@ -151,7 +153,7 @@ int f4_seccomp_build(const struct f4_seccomp_policy *policy, struct f4_seccomp_b
 	f4_auto_free char *text = NULL;
 	f4_auto_fd fd = -1;
 	size_t len = 0;
-	int r = build(policy, &ctx);
+	int r = build(policy, 0, &ctx);
 
 	if (r < 0)
 		return r;
@@ -256,9 +258,9 @@ static int print_table(const struct f4_seccomp_policy *policy, int fd)
 		if (!is_in_filter(rule, true))
 			continue;
 		condition(rule, cond, sizeof(cond));
-		if (dprintf(fd, "| `%s` | %s | %s%s |\n", rule->call, cond,
+		if (dprintf(fd, "| `%s` | %s | %s%s%s |\n", rule->call, cond,
 			    rule->use & F4_SECCOMP_SANITIZER ? "(sanitizers only) " : "",
-			    rule->reason) < 0)
+			    rule->use & F4_SECCOMP_RINGS ? "(with rings only) " : "", rule->reason) < 0)
 			return -errno;
 	}
 	return 0;

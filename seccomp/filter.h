@@ -23,6 +23,7 @@
 #define F4_SECCOMP_REFUSE    0x2u /* in the filter: answered with .refuse_errno */
 #define F4_SECCOMP_START     0x4u /* only before the filter: for SystemCallFilter= of a unit */
 #define F4_SECCOMP_SANITIZER 0x8u /* modifies the above: only in builds with sanitizers */
+#define F4_SECCOMP_RINGS     0x10u /* modifies the first: only where the program has made rings */
 
 enum f4_seccomp_op {
 	F4_SECCOMP_ANY = 0,  /* no condition */
@@ -64,18 +65,20 @@ extern const struct f4_seccomp_policy f4_seccomp_mountd, f4_seccomp_request;
 /*
  * f4_seccomp_install - confine every thread of the process to @policy, for ever.
  *
+ * @with: F4_SECCOMP_RINGS, or 0: conditional rows that this process needs
+ *
  * Sets no_new_privs as well. Threads that exist get the filter too; threads made later inherit it.
  * Return: 0, or a negative errno: -ENOSYS when the kernel has no seccomp filters, -ESRCH when a
  * thread could not be confined. On failure nothing is confined.
  * Context: single or multi-threaded; allocates; opens nothing.
  */
-int f4_seccomp_install(const struct f4_seccomp_policy *policy);
+int f4_seccomp_install(const struct f4_seccomp_policy *policy, unsigned int with);
 
 /*
  * The same in two steps, for a program whose children confine themselves: building the filter takes
  * a thousand times as long as installing it.
  *
- * f4_seccomp_build - the filter of @policy, which may have no F4_SECCOMP_SELF row.
+ * f4_seccomp_build - the filter of @policy, which may have no F4_SECCOMP_SELF row, without conditional rows.
  * Return: 0 or a negative errno. f4_seccomp_built_done() it.
  * f4_seccomp_install_built - confine the calling thread, the only one, which has no_new_privs.
  * Return: 0 or a negative errno of seccomp(2).

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <linux/fs.h>
+#include <linux/io_uring.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -37,6 +38,10 @@ static const struct f4_seccomp_rule rules[] = {
 	CALL("read", "requests from /dev/fuse; replies of the helper; timers"),
 	CALL("write", "commands to the helper; log lines; state for the service manager"),
 	CALL("writev", "replies to /dev/fuse: header and data from different places"),
+	{ .call = "io_uring_enter",
+	  .use = SEALED | F4_SECCOMP_RINGS,
+	  .reason = "FUSE requests and replies by rings that are restricted to that",
+	  .args = { ARG(3, HAS_NONE, ~IORING_ENTER_GETEVENTS), ARG(4, IS, 0) } },
 	CALL("pread64", "blocks of the image around an unaligned one, with direct I/O"),
 	CALL("preadv", "neighbouring blocks of the image into scattered cache buffers"),
 	CALL("pwritev", "neighbouring blocks of the image from scattered cache buffers"),
@@ -154,6 +159,8 @@ static const struct f4_seccomp_rule rules[] = {
 	BEFORE("getsockname", "which surroundings"),
 	BEFORE("sendmsg", "commands to the helper"),
 	BEFORE("recvmsg", "descriptors from the helper"),
+	BEFORE("io_uring_setup", "rings of the threads"),
+	BEFORE("io_uring_register", "rings of the threads: their one file, what they may do"),
 	BEFORE("eventfd2", "wake-ups between threads"),
 	BEFORE("wait4", "first process of the pid namespace"),
 };

@@ -59,6 +59,7 @@ struct server {
 	struct f4_disk *disk;	    /* owned until the volume has it */
 	struct f4_disk *log_disk;   /* owned until the volume has it */
 	struct f4_volume *vol;	    /* owned */
+	uint32_t ring_queues;	    /* of FUSE over io_uring; 0: the kernel does not offer it */
 	bool mounted;
 	char core_words[512];	    /* the last failure that the core logged */
 };
@@ -119,11 +120,26 @@ static void sync_volume(void *arg)
 		f4_err("writing everything to the device: %s", strerror(-r));
 }
 
+static enum f4_session_transport transport(const struct f4_opts *o)
+{
+	switch (o->transport) {
+	case F4_OPTS_TRANSPORT_AUTO:
+		return F4_SESSION_AUTO;
+	case F4_OPTS_TRANSPORT_DEVICE:
+		return F4_SESSION_DEVICE;
+	case F4_OPTS_TRANSPORT_RING:
+		return F4_SESSION_RING;
+	}
+	return F4_SESSION_AUTO;
+}
+
 static int make_threads(struct server *s, const struct f4_idmap *idmap)
 {
 	const struct f4_opts *o = &s->start.cmdline.opts;
 	const struct f4_session_config config = {
 		.fuse_fd = f4_take_fd(&s->start.fuse_fd),
+		.transport = transport(o),
+		.ring_queues = s->ring_queues,
 		.writeback_cache = o->writeback_cache,
 		.strict_open = o->strict_open,
 		.strict_atime = f4_opts_atime(o) == F4_OPTS_ATIME_STRICT && !f4_opts_ro(o),
@@ -202,7 +218,8 @@ static int prepare(struct server *s)
 static int seal(struct server *s)
 {
 	f4_dialog_seal(&s->start.dialog);
-	if (f4_seal_close(&s->start.seal, &f4_seccomp_server) < 0)
+	if (f4_seal_close(&s->start.seal, &f4_seccomp_server,
+			  f4_session_has_rings(s->session) ? F4_SECCOMP_RINGS : 0) < 0)
 		return fail(s, F4_DIALOG_FAILED, EPERM, "the server can't be sealed: %s",
 			    s->start.seal.reason);
 	return 0;
@@ -507,6 +524,7 @@ static int run(struct server *s)
 							 open_volume, mount_it, serve };
 	int r = 0;
 
+	s->ring_queues = f4_session_count_queues(); /* while there is a /sys */
 	if (f4_start_run(&s->start, PROGRAM))
 		return EXIT_MOUNT_FAILED;
 	for (size_t i = 0; i < F4_ARRAY_LEN(steps) && r == 0; i++)

@@ -59,6 +59,7 @@ enum f4_abi_opcode {
 #define F4_ABI_SETXATTR_EXT	   (UINT64_C(1) << 29)
 #define F4_ABI_INIT_EXT		   (UINT64_C(1) << 30)
 #define F4_ABI_ALLOW_IDMAP	   (UINT64_C(1) << 40)
+#define F4_ABI_OVER_IO_URING	   (UINT64_C(1) << 41)
 
 /* setattr */
 #define F4_ABI_FATTR_KILL_SUIDGID (1u << 11)
@@ -92,6 +93,36 @@ struct f4_abi_out_header {
 	/*8*/ uint64_t unique;
 };
 static_assert(sizeof(struct f4_abi_out_header) == 16, "fuse_out_header");
+
+/*
+ * A request in a ring: both headers have a place of their own, what follows them in a read of
+ * /dev/fuse is the payload, in a buffer of its own. The reply goes back in the same places.
+ */
+#define F4_ABI_RING_PART 128u
+struct f4_abi_ring_headers {
+	/*000*/ uint8_t in_out[F4_ABI_RING_PART]; /* f4_abi_in_header, f4_abi_out_header */
+	/*080*/ uint8_t op_in[F4_ABI_RING_PART];  /* the fixed struct of the operation */
+	/*100*/ uint64_t flags;
+	/*108*/ uint64_t commit_id; /* goes back with the reply */
+	/*110*/ uint32_t payload_size; /* bytes */
+	/*114*/ uint32_t padding;
+	/*118*/ uint64_t reserved;
+};
+static_assert(sizeof(struct f4_abi_ring_headers) == 288, "fuse_uring_req_header");
+
+enum f4_abi_ring_command {
+	F4_ABI_RING_REGISTER = 1,	  /* here are buffers; complete when a request is in them */
+	F4_ABI_RING_COMMIT_AND_FETCH = 2, /* here is a reply; complete with the next request */
+};
+
+/* In the command area of a 128-byte submission entry. */
+struct f4_abi_ring_command_arg {
+	/*00*/ uint64_t flags;
+	/*08*/ uint64_t commit_id;
+	/*10*/ uint16_t queue;
+	/*12*/ uint8_t padding[6];
+};
+static_assert(sizeof(struct f4_abi_ring_command_arg) == 24, "fuse_uring_cmd_req");
 
 struct f4_abi_init_in {
 	/*00*/ uint32_t major;

@@ -25,6 +25,8 @@
  *   WRITEBACK_CACHE   only by option: it gives up exact ENOSPC
  *   ALLOW_IDMAP       only by option: all requests but creations then come without a uid, which gives
  *                     up reserved blocks for root and most private ioctls
+ *   OVER_IO_URING     where the rings exist; the kernel then holds requests back until every queue
+ *                     has an entry, which the workers register as soon as this is answered
  * Not asked for: AUTO_INVAL_DATA (a getattr before each read), ATOMIC_O_TRUNC (open would have to
  * be a request), locks (they stay local to the kernel), splice, passthrough.
  */
@@ -68,6 +70,9 @@ static void fill_reply(struct f4_session *s, const struct f4_abi_init_in *arg,
 	if (offered & F4_ABI_INIT_EXT)
 		offered |= (uint64_t)arg->flags2 << 32;
 	agreed = offered & wanted_flags(s);
+	s->use_rings = f4_session_rings_ready(s, offered);
+	if (s->use_rings)
+		agreed |= F4_ABI_OVER_IO_URING;
 	atomic_store(&s->abi_flags, agreed);
 
 	memset(out, 0, sizeof(*out));

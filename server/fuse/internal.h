@@ -31,6 +31,7 @@ struct f4_worker {
 	uint32_t index;
 	pthread_t thread;
 	bool started;
+	bool owes_destroy; /* its own: DESTROY was received and is answered at the end */
 	_Atomic bool busy; /* works on a request: the volume must not go away */
 	_Atomic bool gone; /* will not read another request */
 	_Atomic int64_t since_s; /* CLOCK_MONOTONIC, coarse: when the request was taken; 0: none */
@@ -53,10 +54,16 @@ struct f4_session {
 	pthread_cond_t cond;  /* gate, serving, ending, busy and gone of workers */
 	bool gate;	      /* protected by lock: @vol is set */
 	bool serving;	      /* protected by lock: INIT was answered */
+	bool use_rings;	      /* protected by lock: INIT agreed on them */
+	bool released;	      /* protected by lock: DESTROY may be answered */
 	uint32_t waiting;     /* protected by lock: workers that have reached the gate */
+	uint32_t rings;	      /* protected by lock: workers that have made a ring */
+	int ring_error;	      /* protected by lock: why one could not; 0 */
 	_Atomic bool ending;  /* set under lock: no further request touches the volume */
 	bool destroyed;	      /* protected by lock: by DESTROY, not by a lost connection */
 	uint64_t destroy_unique; /* protected by lock: of the DESTROY not answered yet; 0: none */
+	uint32_t ring_workers;	 /* how many of the workers, from the second on, are to have a ring */
+	uint32_t cpus;		 /* online */
 
 	struct f4_volume *vol; /* borrowed; constant once the gate is open */
 	_Atomic uint64_t abi_flags; /* what INIT agreed on, F4_ABI_* */
@@ -70,6 +77,11 @@ struct f4_session {
 
 /* --- session.c --- */
 struct f4_worker *f4_worker_current(struct f4_session *s);
+/*
+ * f4_session_rings_ready - do all rings exist, and are they wanted? Says once why not.
+ * @offered: INIT flags of the kernel
+ */
+bool f4_session_rings_ready(struct f4_session *s, uint64_t offered);
 /* f4_session_end - no more requests; @unique: of a DESTROY to be answered later, or 0. */
 void f4_session_end(struct f4_session *s, bool destroyed, uint64_t unique);
 
@@ -87,7 +99,7 @@ typedef void (*f4_raw_op)(struct f4_worker *w, const struct f4_abi_in_header *in
 /* f4_raw_find - the handler of @opcode, or NULL: libfuse has it. */
 f4_raw_op f4_raw_find(uint32_t opcode);
 
-/* f4_raw_reply - header and @n further pieces (at most 3). 0 or as f4_transport_send. */
+/* f4_raw_reply - header and @n further pieces (at most 3). 0 or as f4_transport_reply. */
 int f4_raw_reply(struct f4_worker *w, const struct f4_abi_in_header *in, const struct iovec *iov,
 		 int n);
 /* f4_raw_error - @r: 0 (a reply without content) or a negative errno of the core. */

@@ -48,7 +48,8 @@ static void raw_destroy(struct f4_worker *w, const struct f4_abi_in_header *in, 
 {
 	(void)arg;
 	(void)arg_len;
-	/* Answered by f4_session_reply_destroy, when all is on the device. */
+	/* Answered after f4_session_reply_destroy, when all is on the device. */
+	w->owes_destroy = true;
 	f4_session_end(w->session, true, in->unique);
 }
 
@@ -89,7 +90,7 @@ int f4_raw_reply(struct f4_worker *w, const struct f4_abi_in_header *in, const s
 		all[i + 1] = iov[i];
 		out.len += (uint32_t)iov[i].iov_len;
 	}
-	return f4_transport_send(w->transport.fd, all, n + 1);
+	return f4_transport_reply(&w->transport, all, n + 1);
 }
 
 void f4_raw_error(struct f4_worker *w, const struct f4_abi_in_header *in, int r)
@@ -98,7 +99,7 @@ void f4_raw_error(struct f4_worker *w, const struct f4_abi_in_header *in, int r)
 	struct iovec iov = { &out, sizeof(out) };
 
 	out.error = r < 0 ? -f4_fuse_errno(r) : 0;
-	(void)f4_transport_send(w->transport.fd, &iov, 1); /* nobody is left who could be told */
+	(void)f4_transport_reply(&w->transport, &iov, 1); /* nobody is left who could be told */
 }
 
 int f4_fuse_errno(int r)

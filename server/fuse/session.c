@@ -8,6 +8,10 @@
  * once the waiter has set `ending` and seen every worker idle, none will touch the volume again.
  * Workers may still sleep in read(2) then: nothing can wake them before the connection is gone, and
  * they need nothing but their own buffers.
+ *
+ * Rings (transport_ring.h). The first worker always reads /dev/fuse: INIT comes there, and FORGET
+ * for ever. The others make their rings before the seal and learn with INIT's answer whether they
+ * are used; if not they read /dev/fuse, too.
  */
 #include "server/fuse/session.h"
 
@@ -21,6 +25,7 @@
 
 #include "protocol/base/log.h"
 #include "server/fuse/internal.h"
+#include "server/fuse/transport_ring.h"
 
 /*
  * More than two cores can use: an fsync keeps its thread until the commit is durable, and only those
@@ -29,6 +34,7 @@
  */
 #define MIN_THREADS 10u
 #define MAX_THREADS 16u
+#define MAX_CPUS    64 /* that threads are made for */
 #define STACK_BYTES (1u << 20)
 /* Between attempts to read from a descriptor that is not mounted yet: read(2) fails at once there. */
 #define UNMOUNTED_POLL_NS 1000000
@@ -60,7 +66,10 @@ static ssize_t custom_writev(int fd, struct iovec *iov, int count, void *userdat
 		iov = init_iov;
 		count = 2;
 	}
-	r = f4_transport_send(fd, iov, count);
+	if (!w || out->unique == 0)
+		r = f4_transport_notify(fd, iov, count);
+	else
+		r = f4_transport_reply(&w->transport, iov, count);
 	if (r < 0) {
 		/* A lost connection is reported once, by the reader; libfuse stays silent on ENOENT. */
 		if (r != -ENOENT && r != -ENODEV && r != -ECONNABORTED)
@@ -100,18 +109,40 @@ static int make_fuse_session(struct f4_session *s)
 	return 0; /* fuse_session_destroy closes s->fd from now on */
 }
 
-static uint32_t default_threads(void)
+static uint32_t count_cpus(const struct f4_session_config *config)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	uint32_t n = cpus > 0 ? 2 * (uint32_t)(cpus > 64 ? 64 : cpus) : MIN_THREADS;
+	uint32_t n = cpus > 0 ? (uint32_t)(cpus > MAX_CPUS ? MAX_CPUS : cpus) : 1;
+
+	return config->ring_queues && n > config->ring_queues ? config->ring_queues : n;
+}
+
+static uint32_t default_threads(const struct f4_session *s)
+{
+	uint32_t n = 2 * s->cpus;
 
 	return n < MIN_THREADS ? MIN_THREADS : n > MAX_THREADS ? MAX_THREADS : n;
 }
 
+static bool wants_rings(const struct f4_session *s)
+{
+	return s->config.transport != F4_SESSION_DEVICE && s->config.ring_queues > 0;
+}
+
+uint32_t f4_session_count_queues(void)
+{
+	return f4_ring_count_queues();
+}
+
 static int make_workers(struct f4_session *s)
 {
-	uint32_t n = s->config.threads ? s->config.threads : default_threads();
+	uint32_t n = s->config.threads ? s->config.threads : default_threads(s);
 	int r;
+
+	if (wants_rings(s)) {
+		s->ring_workers = n < s->cpus && !s->config.threads ? s->cpus : n;
+		n = s->ring_workers + 1;
+	}
 
 	r = pthread_key_create(&s->worker_key, NULL);
 	if (r != 0)
@@ -148,6 +179,7 @@ int f4_session_new(const struct f4_session_config *config, struct f4_session **r
 	}
 	s->config = *config;
 	s->fd = config->fuse_fd;
+	s->cpus = count_cpus(config);
 	(void)pthread_mutex_init(&s->lock, NULL); /* default attributes can't fail */
 	(void)pthread_cond_init(&s->cond, NULL);
 	r = make_fuse_session(s);
@@ -259,6 +291,98 @@ static bool serve_one(struct f4_worker *w)
 	return true;
 }
 
+/* A ring for a worker that is to have one. Runs in its thread: nobody else may use the ring. */
+static void make_ring(struct f4_worker *w)
+{
+	struct f4_session *s = w->session;
+	const struct f4_ring_plan plan = {
+		.worker = w->index - 1, /* the first worker has none */
+		.workers = s->ring_workers,
+		.queues = s->config.ring_queues,
+		.online = s->cpus,
+	};
+	int r;
+
+	if (w->index == 0 || s->ring_workers == 0)
+		return;
+	r = f4_transport_make_ring(&w->transport, &plan);
+	(void)pthread_mutex_lock(&s->lock);
+	if (r == 0)
+		s->rings++;
+	else
+		s->ring_error = r;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+bool f4_session_has_rings(struct f4_session *s)
+{
+	bool all;
+
+	(void)pthread_mutex_lock(&s->lock);
+	all = s->ring_workers > 0 && s->rings == s->ring_workers;
+	(void)pthread_mutex_unlock(&s->lock);
+	return all;
+}
+
+bool f4_session_rings_ready(struct f4_session *s, uint64_t offered)
+{
+	enum f4_log_level level =
+		s->config.transport == F4_SESSION_RING ? F4_LOG_NOTICE : F4_LOG_INFO;
+
+	if (s->config.transport == F4_SESSION_DEVICE)
+		return false;
+	if (!wants_rings(s) || !(offered & F4_ABI_OVER_IO_URING))
+		f4_log(level, "FUSE over io_uring is turned off (module parameter enable_uring of fuse) "
+			      "or not in this kernel: /dev/fuse serves");
+	else if (!f4_session_has_rings(s))
+		f4_log(level, "rings for FUSE can't be made: %s: /dev/fuse serves",
+		       strerror(-s->ring_error));
+	else
+		return true;
+	return false;
+}
+
+/* INIT is answered: the ring begins, or is of no use. */
+static void begin_ring(struct f4_worker *w)
+{
+	struct f4_session *s = w->session;
+	bool use;
+	int r;
+
+	if (!w->transport.ring)
+		return;
+	(void)pthread_mutex_lock(&s->lock);
+	use = s->use_rings && !atomic_load(&s->ending);
+	(void)pthread_mutex_unlock(&s->lock);
+	if (!use) {
+		f4_transport_drop_ring(&w->transport);
+		return;
+	}
+	r = f4_transport_begin_ring(&w->transport);
+	if (r < 0 && r != -ENOTCONN && r != -ECONNABORTED)
+		f4_notice("the kernel refuses a ring for FUSE: %s: /dev/fuse serves", strerror(-r));
+}
+
+/* DESTROY came by this worker's transport, and goes back by it. */
+static void answer_destroy(struct f4_worker *w)
+{
+	struct f4_abi_out_header out = { .len = sizeof(out) };
+	struct iovec iov = { &out, sizeof(out) };
+	struct f4_session *s = w->session;
+
+	(void)pthread_mutex_lock(&s->lock);
+	while (!s->released)
+		(void)pthread_cond_wait(&s->cond, &s->lock);
+	out.unique = s->destroy_unique;
+	(void)pthread_mutex_unlock(&s->lock);
+	(void)f4_transport_reply(&w->transport, &iov, 1); /* the connection may be gone: then nobody waits */
+	f4_transport_flush(&w->transport);
+	(void)pthread_mutex_lock(&s->lock);
+	s->destroy_unique = 0;
+	(void)pthread_cond_broadcast(&s->cond);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 /* The first worker reads from the gate on, the others once INIT is answered. False: the end came first. */
 static bool wait_for_start(struct f4_worker *w)
 {
@@ -282,10 +406,15 @@ static void *worker_main(void *arg)
 
 	(void)pthread_setspecific(s->worker_key, w); /* no memory is needed for the first keys */
 	(void)prctl(PR_SET_NAME, "fuse"); /* for people */
+	make_ring(w);
 	if (wait_for_start(w)) {
+		begin_ring(w);
 		while (!atomic_load(&s->ending) && serve_one(w))
 			;
+		f4_transport_flush(&w->transport); /* a last reply */
 	}
+	if (w->owes_destroy)
+		answer_destroy(w);
 	(void)pthread_mutex_lock(&s->lock);
 	atomic_store(&w->gone, true);
 	(void)pthread_cond_broadcast(&s->cond);
@@ -379,17 +508,21 @@ int f4_session_wait(struct f4_session *s, bool *ret_clean)
 	return 0;
 }
 
+static void release_destroy(struct f4_session *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->released = true;
+	(void)pthread_cond_broadcast(&s->cond);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 void f4_session_reply_destroy(struct f4_session *s)
 {
-	struct f4_abi_out_header out = { .len = sizeof(out) };
-	struct iovec iov = { &out, sizeof(out) };
-
+	release_destroy(s);
 	(void)pthread_mutex_lock(&s->lock);
-	out.unique = s->destroy_unique;
-	s->destroy_unique = 0;
+	while (s->destroy_unique != 0)
+		(void)pthread_cond_wait(&s->cond, &s->lock);
 	(void)pthread_mutex_unlock(&s->lock);
-	if (out.unique != 0)
-		(void)f4_transport_send(s->fd, &iov, 1); /* the connection may be gone: then nobody waits */
 }
 
 void f4_session_stop(struct f4_session *s)
@@ -428,6 +561,7 @@ struct f4_session *f4_session_free(struct f4_session *s)
 	if (!s)
 		return NULL;
 	f4_session_end(s, false, 0);
+	release_destroy(s);
 	/*
 	 * A worker that still sleeps in read(2) uses its buffers when it wakes. The connection then
 	 * outlives us (somebody else holds the descriptor) and the process is about to end: what

@@ -16,9 +16,17 @@
 struct f4_session;
 struct f4_volume;
 
+enum f4_session_transport {
+	F4_SESSION_AUTO = 0, /* a ring where the kernel offers it */
+	F4_SESSION_DEVICE,   /* /dev/fuse */
+	F4_SESSION_RING,     /* as auto, but its absence is worth a notice */
+};
+
 struct f4_session_config {
 	int fuse_fd;		/* consumed; an open /dev/fuse, may not be mounted yet */
 	uint32_t threads;	/* 0: a default from the number of CPUs */
+	enum f4_session_transport transport;
+	uint32_t ring_queues;	/* f4_session_count_queues(); 0: no rings */
 	bool writeback_cache;
 	bool default_permissions; /* what the mount was given; false under fakeroot */
 	uint32_t owner_uid;	/* who mounted: may use the private ioctls besides uid 0 */
@@ -31,6 +39,15 @@ struct f4_session_config {
 	bool strict_open;	/* each open of a file is a request: f4_fuse_open has the reasons */
 	bool strict_atime;	/* each open drops what is cached, so that each reader is seen; implies the former */
 };
+
+/*
+ * f4_session_count_queues - for the config: how many queues FUSE over io_uring has; 0: the kernel
+ * does not offer it. Context: before the process loses /sys.
+ */
+uint32_t f4_session_count_queues(void);
+
+/* f4_session_has_rings - have all threads made theirs? Once they are started. */
+bool f4_session_has_rings(struct f4_session *s);
 
 /* f4_session_new - before the seal. Return: 0; -ENOMEM; -EINVAL. */
 int f4_session_new(const struct f4_session_config *config, struct f4_session **ret);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "server/fuse/transport.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "server/fuse/fuse_abi.h"
+#include "server/fuse/transport_ring.h"
 
 /* Both headers of a WRITE, in front of its payload. */
 #define WRITE_HEADERS (sizeof(struct f4_abi_in_header) + sizeof(struct f4_abi_write_in))
@@ -25,23 +27,50 @@ int f4_transport_init(struct f4_transport *t, int fd)
 	if (map == MAP_FAILED)
 		return -ENOMEM;
 	t->map = map;
-	t->in = t->map + page - WRITE_HEADERS;
-	t->in_len = WRITE_HEADERS + F4_TRANSPORT_MAX_IO;
-	t->out = t->map + page + F4_TRANSPORT_MAX_IO;
+	t->device_in = t->map + page - WRITE_HEADERS;
+	t->device_in_len = WRITE_HEADERS + F4_TRANSPORT_MAX_IO;
+	t->device_out = t->map + page + F4_TRANSPORT_MAX_IO;
+	t->in = t->device_in;
+	t->out = t->device_out;
 	return 0;
 }
 
 void f4_transport_done(struct f4_transport *t)
 {
+	f4_transport_drop_ring(t);
 	if (t->map)
 		(void)munmap(t->map, t->map_len); /* can't fail for a whole mapping of ours */
 	memset(t, 0, sizeof(*t));
 	t->fd = -1;
 }
 
-int f4_transport_receive(struct f4_transport *t, size_t *ret_len)
+int f4_transport_make_ring(struct f4_transport *t, const struct f4_ring_plan *plan)
 {
-	ssize_t n = read(t->fd, t->in, t->in_len);
+	return f4_ring_new(t->fd, plan, &t->ring);
+}
+
+int f4_transport_begin_ring(struct f4_transport *t)
+{
+	int r = f4_ring_begin(t->ring);
+
+	if (r < 0)
+		f4_transport_drop_ring(t);
+	else
+		t->on_ring = true;
+	return r;
+}
+
+void f4_transport_drop_ring(struct f4_transport *t)
+{
+	t->ring = f4_ring_free(t->ring);
+	t->on_ring = false;
+	t->in = t->device_in;
+	t->out = t->device_out;
+}
+
+static int receive_from_device(struct f4_transport *t, size_t *ret_len)
+{
+	ssize_t n = read(t->fd, t->device_in, t->device_in_len);
 
 	if (n < 0) {
 		switch (errno) {
@@ -64,7 +93,37 @@ int f4_transport_receive(struct f4_transport *t, size_t *ret_len)
 	return 0;
 }
 
-int f4_transport_send(int fd, const struct iovec *iov, int n)
+int f4_transport_receive(struct f4_transport *t, size_t *ret_len)
+{
+	struct f4_ring_request req;
+	int r;
+
+	if (!t->on_ring)
+		return receive_from_device(t, ret_len);
+	r = f4_ring_receive(t->ring, &req);
+	if (r != 0)
+		return r;
+	t->in = req.in;
+	/* A reply may be made while the names of its request are still being looked at. */
+	t->out = req.has_payload ? t->device_out : req.payload;
+	*ret_len = req.len;
+	return 0;
+}
+
+int f4_transport_reply(struct f4_transport *t, const struct iovec *iov, int n)
+{
+	if (t->on_ring)
+		return f4_ring_reply(t->ring, iov, n);
+	return f4_transport_notify(t->fd, iov, n);
+}
+
+void f4_transport_flush(struct f4_transport *t)
+{
+	if (t->on_ring)
+		f4_ring_flush(t->ring);
+}
+
+int f4_transport_notify(int fd, const struct iovec *iov, int n)
 {
 	ssize_t r;
 

@@ -143,13 +143,13 @@ int f4_seal_isolate(struct f4_seal *s)
 	return 0;
 }
 
-int f4_seal_close(struct f4_seal *s, const struct f4_seccomp_policy *policy)
+int f4_seal_close(struct f4_seal *s, const struct f4_seccomp_policy *policy, unsigned int with)
 {
 	int r = f4_seal_limits_late(s);
 
 	if (r < 0)
 		return r;
-	r = f4_seccomp_install(policy);
+	r = f4_seccomp_install(policy, with);
 	if (r < 0)
 		return f4_seal_fail(s, r, "system call filter");
 	return 0;

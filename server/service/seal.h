@@ -64,10 +64,10 @@ int f4_seal_prepare(struct f4_seal *s, enum f4_seal_place place, int keep);
 int f4_seal_isolate(struct f4_seal *s);
 
 /*
- * f4_seal_close - any number of threads. Return: 0 or -errno with @s->reason. After 0 a call that
- * @policy does not allow ends the process.
+ * f4_seal_close - any number of threads. @with: conditional rows of @policy, as f4_seccomp_install().
+ * Return: 0 or -errno with @s->reason. After 0 a call that @policy does not allow ends the process.
  */
-int f4_seal_close(struct f4_seal *s, const struct f4_seccomp_policy *policy);
+int f4_seal_close(struct f4_seal *s, const struct f4_seccomp_policy *policy, unsigned int with);
 
 /* f4_seal_done - release what @s owns. The seal itself stays. */
 void f4_seal_done(struct f4_seal *s);

@@ -74,9 +74,10 @@ fsck_clean() {
 
 # server_of DIR: the pid of the server whose process title names the mount point
 server_of() {
-	local p
+	local p comm
 	for p in /proc/[0-9]*; do
-		[ "$(cat "$p/comm" 2>/dev/null)" = fuse4fs-server ] || continue
+		{ read -r comm <"$p/comm"; } 2>/dev/null || continue # no program is started for each process
+		[ "$comm" = fuse4fs-server ] || continue
 		if tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -qF " $1"; then echo "${p#/proc/}"; return 0; fi
 	done
 	return 1

@@ -30,6 +30,7 @@ BEGIN {
 	may("server/service/", "server/service/ protocol/ seccomp/")
 	may("server/main.c", "server/ protocol/ seccomp/")
 	lib("^fuse", "server/fuse/ server/main.c", "libfuse")
+	lib("^liburing", "server/fuse/", "liburing")
 	lib("^(ext2fs|et|e2p)/", "server/ext4/", "libext2fs")
 	lib("^seccomp.h", "seccomp/", "libseccomp")
 	lib("^systemd/", "server/main.c server/service/ helper/mountd.c", "libsystemd")

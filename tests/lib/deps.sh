@@ -13,7 +13,7 @@ have_all() {
 		python3 setfattr setfacl sgdisk sfdisk setpriv unshare readelf; do
 		command -v "$c" >/dev/null 2>&1 || { missing=$c; return 1; }
 	done
-	for l in fuse3 ext2fs e2p com_err libsystemd libseccomp libcap-ng mount; do
+	for l in fuse3 liburing ext2fs e2p com_err libsystemd libseccomp libcap-ng mount; do
 		have_lib "$l" || { missing=$l; return 1; }
 	done
 	[ -n "$(find /usr/lib -name 'libclang_rt.asan*' -print -quit 2>/dev/null)" ] || [ -z "${CI:-}" ] || true
@@ -35,18 +35,18 @@ if command -v apt-get >/dev/null; then
 	trap 'rm -f "$log"' EXIT
 	quiet $as_root apt-get update -q
 	quiet $as_root apt-get install -qy --no-install-recommends \
-		gcc clang make pkg-config libc6-dev binutils libfuse3-dev libext2fs-dev comerr-dev \
+		gcc clang make pkg-config libc6-dev binutils libfuse3-dev liburing-dev libext2fs-dev comerr-dev \
 		libsystemd-dev libseccomp-dev libcap-ng-dev libmount-dev e2fsprogs fuse3 fuse2fs util-linux mount \
 		strace mandoc python3 attr acl gdisk fdisk git kmod procps libcap2-bin systemd
 elif command -v dnf >/dev/null; then
-	$as_root dnf -qy install gcc clang make pkgconf-pkg-config binutils fuse3-devel e2fsprogs-devel \
+	$as_root dnf -qy install gcc clang make pkgconf-pkg-config binutils fuse3-devel liburing-devel e2fsprogs-devel \
 		libcom_err-devel systemd-devel libseccomp-devel libcap-ng-devel libmount-devel e2fsprogs fuse3 fuse2fs \
 		util-linux strace mandoc python3 attr acl gdisk git kmod procps-ng libcap
 elif command -v pacman >/dev/null; then
-	$as_root pacman -Sy --needed --noconfirm gcc clang make pkgconf binutils fuse3 e2fsprogs fuse2fs \
+	$as_root pacman -Sy --needed --noconfirm gcc clang make pkgconf binutils fuse3 liburing e2fsprogs fuse2fs \
 		systemd-libs libseccomp libcap-ng util-linux strace mandoc python attr acl gptfdisk git kmod procps-ng libcap
 elif command -v zypper >/dev/null; then
-	$as_root zypper -qn install gcc clang make pkg-config binutils fuse3-devel libext2fs-devel \
+	$as_root zypper -qn install gcc clang make pkg-config binutils fuse3-devel liburing-devel libext2fs-devel \
 		libcom_err-devel systemd-devel libseccomp-devel libcap-ng-devel libmount-devel e2fsprogs fuse3 fuse2fs \
 		util-linux strace mandoc python3 attr acl gptfdisk git kmod procps libcap-progs
 else

@@ -49,14 +49,68 @@
 #include "protocol/base/str.h"
 #include "seccomp/filter.h"
 #include "server/service/seal.h"
+/* the server's own ring, with what is inside of it */
+#include "server/fuse/transport_ring.c"
 
 static char scratch[4096] __attribute__((aligned(4096)));
 static int memory_fd = -1; /* a memfd that exists before the seal */
 static void *page;	   /* a writable page that exists before the seal */
+static struct io_uring *uring; /* a ring that exists before the seal */
 
 static long act_socket(int family, int type)
 {
 	return syscall(SYS_socket, family, type, 0);
+}
+
+/* The server's ring, with the memfd in the place of /dev/fuse; for the control one without walls. */
+static int make_uring(bool sealed)
+{
+	static const struct f4_ring_plan plan = { .workers = 1, .queues = 1, .online = 1 };
+	static struct io_uring plain;
+	struct io_uring_params params = { .flags = IORING_SETUP_SQE128 };
+	struct f4_ring *ring;
+	int r;
+
+	if (sealed) {
+		r = f4_ring_new(memory_fd, &plan, &ring);
+		if (r == 0)
+			uring = &ring->io;
+		return r;
+	}
+	r = io_uring_queue_init_params(1, &plain, &params);
+	if (r == 0)
+		r = io_uring_register_files(&plain, &memory_fd, 1);
+	uring = &plain;
+	return r;
+}
+
+/* One operation by the ring; its result in the way of a system call. */
+static long act_uring(const struct io_uring_sqe *what)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(uring);
+	struct io_uring_cqe *cqe = NULL;
+	int r;
+
+	memset(sqe, 0, 2 * sizeof(*sqe));
+	*sqe = *what;
+	r = io_uring_submit_and_wait(uring, 1);
+	if (r >= 0)
+		r = io_uring_peek_cqe(uring, &cqe);
+	if (r >= 0)
+		r = cqe->res;
+	errno = r < 0 ? -r : 0;
+	return r < 0 ? -1 : 0;
+}
+
+#define URING(op, ...) act_uring(&(struct io_uring_sqe){ .opcode = IORING_OP_##op, __VA_ARGS__ })
+#define ADDR(p)	       (uint64_t)(uintptr_t)(p)
+
+/* A memfd has no command: this answer of its is what shows that the ring itself works. */
+static long act_uring_command(void)
+{
+	long r = URING(URING_CMD, .flags = IOSQE_FIXED_FILE);
+
+	return r < 0 && errno == EOPNOTSUPP ? 0 : -1;
 }
 
 static long act_connect(void)
@@ -321,6 +375,20 @@ static long act_malloc(void)
 	X("ioctl-flags", CALL(SYS_ioctl, memory_fd, FS_IOC_SETFLAGS, scratch))                   \
 	/* the rest of the kernel */                                                             \
 	X("io-uring", CALL(SYS_io_uring_setup, 1, scratch))                                      \
+	X("io-uring-enter", CALL(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0))                      \
+	X("ring-openat", URING(OPENAT, .fd = AT_FDCWD, .addr = ADDR("/etc/passwd")))                \
+	X("ring-read", URING(READ, .fd = memory_fd, .addr = ADDR(scratch), .len = 1))                \
+	X("ring-read-fixed", URING(READ, .flags = IOSQE_FIXED_FILE, .addr = ADDR(scratch), .len = 1)) \
+	X("ring-write", URING(WRITE, .fd = memory_fd, .addr = ADDR(scratch), .len = 1))              \
+	X("ring-socket", URING(SOCKET, .fd = AF_UNIX, .off = SOCK_STREAM))                           \
+	X("ring-statx", URING(STATX, .fd = AT_FDCWD, .addr = ADDR("/"), .off = ADDR(scratch)))       \
+	X("ring-nop", URING(NOP))                                                                    \
+	X("ring-command-fd", URING(URING_CMD, .fd = memory_fd))                                      \
+	X("ring-register", CALL(SYS_io_uring_register, uring->ring_fd, IORING_REGISTER_FILES,        \
+				&memory_fd, 1))                                              \
+	X("ring-enter-flags", CALL(SYS_io_uring_enter, uring->ring_fd, 0, 0,                         \
+				   IORING_ENTER_SQ_WAKEUP, NULL, 8))                         \
+	X("ring-enter-mask", CALL(SYS_io_uring_enter, uring->ring_fd, 0, 0, 0, scratch, 8))          \
 	X("aio", CALL(SYS_io_setup, 1, scratch))                                                 \
 	X("bpf", CALL(SYS_bpf, 0, scratch, 64))                                                  \
 	X("perf", act_perf())                                                                    \
@@ -346,6 +414,7 @@ static long act_malloc(void)
 	X("may-write", write(memory_fd, "x", 1))                                                 \
 	X("may-malloc", act_malloc())                                                            \
 	X("may-mprotect", mprotect(page, 4096, PROT_READ))                                       \
+	X("may-ring", act_uring_command())                                                       \
 	X("may-name", prctl(PR_SET_NAME, "probe"))                                               \
 	X("may-abort", (abort(), 0))
 
@@ -416,9 +485,17 @@ static void *run(void *arg)
 	_exit(r == -2 ? 2 : 0);
 }
 
+/* Acts by a ring need one, and the row of the filter that goes with it; others have neither. */
+static bool uses_ring(const char *act)
+{
+	return strncmp(act, "ring-", 5) == 0 || f4_str_eq(act, "may-ring");
+}
+
 /* The start of a thread makes calls that the filter does not allow: it is over when this waits. */
 static void *run_in_thread(void *arg)
 {
+	if (uses_ring(arg) && make_uring(true) < 0)
+		_exit(3);
 	(void)pthread_barrier_wait(&started);
 	(void)pthread_barrier_wait(&sealed);
 	return run(arg);
@@ -453,13 +530,15 @@ static int enter(const struct how *how, const char *act)
 		return 3;
 	if (pthread_barrier_init(&started, NULL, 2) || pthread_barrier_init(&sealed, NULL, 2))
 		return 3;
+	if (!how->thread && uses_ring(act) && make_uring(how->sealed) < 0)
+		return 3;
 	if (how->thread) {
 		if (pthread_create(&t, NULL, run_in_thread, (void *)(uintptr_t)act) != 0)
 			return 3;
 		(void)pthread_barrier_wait(&started);
 	}
 	if (how->sealed && how->filter) {
-		r = f4_seal_close(&seal, &f4_seccomp_server);
+		r = f4_seal_close(&seal, &f4_seccomp_server, uses_ring(act) ? F4_SECCOMP_RINGS : 0);
 		if (r < 0) {
 			fprintf(stderr, "seal-probe: %s\n", seal.reason);
 			return 3;

@@ -8,7 +8,8 @@
  *
  * serve [-o WORD,...] IMAGE DIR
  *   ro, writeback, debug, noacl, sync, blk (type fuseblk, IMAGE is a block device), threads=N,
- *   cache=BYTES, noperm (no default_permissions), export, ready=FD (a byte is written there once mounted)
+ *   device, ring (how requests come; default: as the server chooses), cache=BYTES, noperm (no
+ *   default_permissions), ready=FD (a byte is written there once mounted)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@
 
 struct setup {
 	const char *image, *dir;
-	bool read_only, writeback, debug, no_acl, sync, block, no_permissions;
+	bool read_only, writeback, debug, no_acl, sync, block, no_permissions, device, ring;
 	uint64_t threads, cache_bytes;
 	uint64_t ready_fd; /* 0: none */
 };
@@ -60,6 +61,8 @@ static bool parse_word(struct setup *s, const char *word)
 		{ "sync", offsetof(struct setup, sync) },
 		{ "blk", offsetof(struct setup, block) },
 		{ "noperm", offsetof(struct setup, no_permissions) },
+		{ "device", offsetof(struct setup, device) },
+		{ "ring", offsetof(struct setup, ring) },
 	};
 	const char *v;
 
@@ -223,6 +226,8 @@ int main(int argc, char **argv)
 	config = (struct f4_session_config){
 		.fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC),
 		.threads = (uint32_t)s.threads,
+		.transport = s.device ? F4_SESSION_DEVICE : s.ring ? F4_SESSION_RING : F4_SESSION_AUTO,
+		.ring_queues = f4_session_count_queues(),
 		.writeback_cache = s.writeback,
 		.default_permissions = !s.no_permissions,
 		.read_only = s.read_only,
