@@ -22,6 +22,8 @@
 
 /* Journalled content costs a credit for each block: so many at a time. */
 #define JOURNALLED_BLOCKS 32u
+/* Blocks of a hole that surely are filled in one handle, however scattered the free space is. */
+#define SMALL_HOLE 4u
 
 uint64_t f4_file_max_bytes(const struct f4_inode *inode)
 {
@@ -404,15 +406,57 @@ static uint32_t run_credits(const struct f4_inode *inode)
 	       (f4_map_is_journalled(inode) ? JOURNALLED_BLOCKS : 0);
 }
 
-/* As much as fits into one handle. Progress shows in op->done. */
+/* A hole of few blocks may take a run for each; a larger one two, and more are asked for on the way. */
+static uint32_t hole_runs(uint32_t blocks)
+{
+	return blocks <= SMALL_HOLE ? blocks : 2;
+}
+
+/*
+ * How many runs the rest of the write will need: mappings to make or convert, at most @limit. Or a
+ * negative errno.
+ */
+static int plan_runs(const struct write_op *op, uint32_t limit)
+{
+	struct f4_inode *inode = op->inode;
+	uint32_t bits = inode->vol->block_bits, runs = 0;
+	uint64_t blk = op_pos(op) >> bits, end = ((op->pos + op->len - 1) >> bits) + 1;
+
+	if (f4_map_is_journalled(inode))
+		runs = (uint32_t)((end - blk + JOURNALLED_BLOCKS - 1) / JOURNALLED_BLOCKS);
+	while (blk < end && runs < limit) {
+		struct f4_map map;
+		int r = f4_map_lookup(inode, (uint32_t)blk, (uint32_t)(end - blk), &map);
+
+		if (r)
+			return r;
+		if (!(map.flags & F4_MAP_MAPPED))
+			runs += hole_runs(map.len);
+		else if (map.flags & F4_MAP_UNWRITTEN)
+			runs++;
+		blk += map.len;
+	}
+	return (int)(runs > limit ? limit : runs);
+}
+
+/*
+ * As much as fits into one handle. Progress shows in op->done. Credits for all that the write is seen
+ * to need are taken at the beginning, so that a crash finds the whole of it or nothing; only a write
+ * that needs more than a transaction can hold, or that meets scattered free space while the running
+ * transaction is nearly full, is divided.
+ */
 static int write_handle(struct write_op *op)
 {
 	struct f4_inode *inode = op->inode;
 	uint32_t need = run_credits(inode);
 	uint32_t extra = op->caps ? f4_xattr_credits(inode) : 0;
+	uint32_t most = (f4_journal_max_credits(inode->vol->journal) - extra) / need;
 	struct f4_handle h;
-	int r = f4_txn_begin(inode->vol->journal, need + extra, &h), touch;
+	int runs = plan_runs(op, most), r, touch;
 
+	if (runs < 0)
+		return runs;
+	r = f4_txn_begin(inode->vol->journal, (runs > 1 ? (uint32_t)runs : 1) * need + extra, &h);
 	if (r)
 		return r;
 	h.nolimit = op->nolimit;

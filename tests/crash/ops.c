@@ -302,6 +302,7 @@ static int op_write(struct lab *l, enum op op)
 	f4_auto_inode *f = pick_file(l);
 	uint64_t bs = l->vol->block_size, len = 1 + lab_rnd(l, lab_rnd(l, 3) ? 3000 : 20000);
 	uint64_t pos;
+	int r;
 
 	if (!f)
 		return 0;
@@ -320,7 +321,17 @@ static int op_write(struct lab *l, enum op op)
 	/* Whole pieces of what is there already. */
 	if (pos / UNIT * UNIT + len < f->size)
 		len = f->size - pos / UNIT * UNIT < len + UNIT ? f->size - pos / UNIT * UNIT : len;
-	return len ? do_write(l, f, pos, len) : 0;
+	if (len == 0)
+		return 0;
+	r = do_write(l, f, pos, len);
+	/*
+	 * What fills the last block and takes few new ones is one handle. Not so where the disk is full,
+	 * or where inline content has to move out first.
+	 */
+	if (op == OP_APPEND && len <= 3 * bs && !l->shape->fill &&
+	    !f4_has_incompat(l->vol, F4_INCOMPAT_INLINE_DATA))
+		l->op_ino = 0;
+	return r;
 }
 
 static int op_truncate(struct lab *l, bool extend)

@@ -4,9 +4,11 @@
  * undone after recovery wherever it was cut, and a write whose data the disk refuses leaves no block
  * behind that shows what was there before.
  */
+#include <linux/falloc.h>
 #include <sys/stat.h>
 
 #include "server/ext4/file.h"
+#include "server/ext4/journal.h"
 #include "server/ext4/map.h"
 #include "tests/lib/check.h"
 #include "tests/lib/coretest.h"
@@ -167,8 +169,101 @@ static void data_that_cannot_be_written(void)
 	coretest_remove(&t);
 }
 
+/* Put @n blocks of the volume's end into the running transaction, after a commit. */
+static void fill_transaction(struct f4_volume *vol, uint32_t n)
+{
+	TEST_EQ(f4_volume_sync(vol), 0);
+	for (uint32_t i = 0; i < n; i++) {
+		struct f4_handle h;
+		struct f4_buf *buf;
+
+		TEST_REQUIRE(f4_txn_begin(vol->journal, 1, &h) == 0);
+		TEST_REQUIRE(f4_buf_new(vol->cache, vol->blocks_count - 1 - i, NULL, 0, 0, &buf) == 0);
+		TEST_EQ(f4_txn_create(&h, buf), 0);
+		memset(buf->data, 0, vol->block_size);
+		f4_buf_put(buf);
+		TEST_EQ(f4_txn_end(&h), 0);
+	}
+}
+
+/* The size of "f" when the power fails now. */
+static uint64_t size_after_crash(struct f4_disk *disk)
+{
+	struct coretest t = { .fd = -1 };
+	struct f4_disk *state = f4_sim_clone(disk);
+	struct f4_inode *inode;
+	uint64_t size = UINT64_MAX;
+
+	if (reopen(&t, state)) {
+		inode = coretest_lookup(&t, "f");
+		size = inode ? inode->size : size;
+		f4_inode_put(inode);
+		TEST_EQ(f4_volume_close(f4_take_ptr(t.vol)), 0);
+	}
+	f4_disk_free(state);
+	return size;
+}
+
+/*
+ * A write that needs several mappings is one handle, however full the running transaction is: what
+ * a commit in its middle leaves would show. Here it fills unwritten blocks and holes in turn, from
+ * block @first on.
+ */
+static void write_at_each_fill(const char *mkfs, uint32_t runs)
+{
+	static uint8_t buf[64 << 10];
+	struct coretest t;
+	struct f4_disk *image;
+	uint32_t max, old = 0, new = 0;
+	size_t done, len = runs * 1024 - 300;
+
+	TEST_REQUIRE(coretest_start(&t, "16M", mkfs));
+	TEST_EQ(coretest_write(&t, "f", buf, 1024, 0), 0);
+	max = f4_journal_max_credits(t.vol->journal);
+	TEST_EQ(coretest_close(&t), 0);
+	image = f4_sim_load(t.path);
+	TEST_REQUIRE(image != NULL);
+	memset(buf, 0x5a, sizeof(buf));
+	for (uint32_t n = max > 150 ? max - 150 : 0; n <= max && !test_case_failed_; n += 3) {
+		struct f4_disk *disk = f4_sim_clone(image);
+		struct f4_inode *inode;
+		uint64_t size;
+
+		TEST_REQUIRE(reopen(&t, disk));
+		inode = coretest_lookup(&t, "f");
+		TEST_REQUIRE(inode != NULL);
+		for (uint32_t i = 0; i < runs; i += 2)
+			TEST_EQ(f4_file_fallocate(inode, FALLOC_FL_KEEP_SIZE, 1024 * (i + 1), 1024, &root), 0);
+		fill_transaction(t.vol, n);
+		TEST_EQ(f4_file_write(inode, buf, len, 1024, 0, &root, &done), 0);
+		TEST_EQ(done, len);
+		size = size_after_crash(disk);
+		if (size == 1024)
+			old++;
+		else if (size == 1024 + len)
+			new++;
+		else
+			TEST_FAIL_("%s, %u runs, %u of %u blocks taken: size %llu", mkfs, runs, n, max,
+				   (unsigned long long)size);
+		f4_inode_put(inode);
+		TEST_CHECK(close_and_check(&t, disk));
+		f4_disk_free(disk);
+	}
+	TEST_CHECK(old > 0 && new == 0);
+	f4_disk_free(image);
+	coretest_remove(&t);
+}
+
+static void write_is_one_handle(void)
+{
+	write_at_each_fill("-t ext4 -b 1024 -J size=1", 2);
+	write_at_each_fill("-t ext4 -b 1024 -J size=1", 8);
+	write_at_each_fill("-t ext4 -b 1024 -J size=2", 16);
+}
+
 int main(void)
 {
+	TEST_RUN(write_is_one_handle);
 	TEST_RUN(truncate_cut_anywhere);
 	TEST_RUN(data_that_cannot_be_written);
 	return test_done();
