@@ -178,11 +178,21 @@ static void show(char *ret, const char *prefix, const char *text)
 	ret[len] = '\0';
 }
 
+/*
+ * The device cgroup of the broker's own unit denies all devices, after permissions have been granted
+ * (those are EACCES). It says nothing about the peer, and the device is not opened here.
+ */
+static bool is_readable(const struct f4_proof *proof)
+{
+	return proof->access_error == 0 ||
+	       (S_ISBLK(proof->mode) && proof->access_error == EPERM);
+}
+
 static bool is_proven(const char *text, const struct f4_proof *proof)
 {
 	if (!proof->path || strcmp(proof->path, text) != 0 || text[0] != '/' || !proof->in_table)
 		return false;
-	if (strlen(text) >= F4_POLICY_SOURCE_MAX || proof->access_error)
+	if (strlen(text) >= F4_POLICY_SOURCE_MAX || !is_readable(proof))
 		return false;
 	/* A service manager unmounts what names a device in /dev that it does not know. */
 	return S_ISBLK(proof->mode) ||

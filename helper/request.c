@@ -47,6 +47,15 @@ struct request {
 	struct f4_verdict verdict;
 };
 
+static void request_done(struct request *q)
+{
+	f4_mounts_done(&q->table);
+	f4_peer_done(&q->peer);
+	f4_chan_fds_done(&q->fds);
+	f4_chan_done(&q->ch);
+	f4_close_p(&q->table_fd);
+}
+
 /*
  * From here on there is no way back: only if the deadline is not over, and somebody still wants it.
  * Who has hung up has taken the mount as failed.
@@ -480,7 +489,7 @@ static int receive(struct request *q)
 int f4_request_serve(int fd, const struct f4_policy *policy,
 		     const struct f4_seccomp_built *filter, struct f4_request_gate *gate)
 {
-	struct request q = {
+	struct request q f4_cleanup(request_done) = {
 		.policy = *policy,
 		.filter = filter,
 		.gate = gate,

@@ -8,6 +8,9 @@ any shape, users without rights, a FUSE server that answers next to nothing.
 enter() puts the case into a mount namespace of its own with a fresh tmpfs at /mnt, where everybody
 may walk, a /dev/fuse that everybody may open, and a fuse.conf of its own: nothing outside changes,
 and nothing is left when it ends.
+
+With F4_BROKER=systemd the case runs in a booted machine (tests/system/boot) against the installed
+units instead: the mount namespace is the machine's, as it is the broker's.
 """
 import array
 import ctypes
@@ -24,7 +27,9 @@ import time
 import traceback
 
 SRC, BUILD = os.environ["F4_SRC"], os.environ["F4_BUILD"]
-TOP, CONF, SOCK = "/mnt", "/etc/fuse.conf", "/mnt/.broker/attach"
+SYSTEMD = os.environ.get("F4_BROKER") == "systemd"
+TOP, CONF = "/mnt", "/etc/fuse.conf"
+SOCK = "/run/fuse4fs/attach" if SYSTEMD else "/mnt/.broker/attach"
 RULES = ["none", "protocol", "fuse-descriptor", "mount-point", "writable", "sticky",
          "filesystem-type", "mount-namespace", "allow-other", "mount-max", "rate", "option",
          "source", "deadline", "not-ours", "owner", "topmost", "busy", "access", "kernel"]
@@ -71,6 +76,31 @@ def mount(source, target, kind=None, flags=0, data=None):
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 
 
+def idmapped(source, target, maps):
+    """Bind @source to @target with ids shown otherwise: maps is [(id in the filesystem, id shown, count)]."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        unshare(NEWUSER)
+        os.write(w, b"x")
+        signal.pause()
+    os.read(r, 1)
+    os.close(r), os.close(w)
+    try:
+        for kind in ("uid", "gid"):
+            with open("/proc/%d/%s_map" % (pid, kind), "w") as f:
+                f.write("".join("%d %d %d\n" % m for m in maps))
+        ns = os.open("/proc/%d/ns/user" % pid, os.O_RDONLY)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    tree = syscall(libc.syscall(428, -100, source.encode(), 1 | 0o2000000), "open_tree")
+    attr = struct.pack("QQQQ", 0x100000, 0, 0, ns)  # MOUNT_ATTR_IDMAP
+    syscall(libc.syscall(442, tree, b"", 0x1000, attr, len(attr)), "mount_setattr")
+    syscall(libc.syscall(429, tree, b"", -100, target.encode(), 4), "move_mount")
+    os.close(ns), os.close(tree)
+
+
 def umount(target, flags=0):
     syscall(libc.umount2(target.encode(), flags), target)
 
@@ -81,8 +111,9 @@ def enter():
         sys.exit(77)
     sys.stdout.reconfigure(line_buffering=True)
     faulthandler.register(signal.SIGTERM)  # the runner's time limit: where are we?
-    unshare(NEWNS)
-    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    if not SYSTEMD:
+        unshare(NEWNS)
+        mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("f4", TOP, "tmpfs", 0, "mode=0755")
     os.mknod(TOP + "/.fuse", 0o20666, os.makedev(10, 229))
     os.chmod(TOP + "/.fuse", 0o666)
@@ -110,7 +141,7 @@ def make(name, mode=0o755, uid=0, gid=0, kind="dir"):
     return path
 
 
-class Broker:
+class BrokerByHand:
     """fuse4fs-mountd by hand; its log is at .log."""
 
     def __init__(self, *args, sock=SOCK):
@@ -154,6 +185,43 @@ class Broker:
             except OSError:
                 pass
         return r
+
+
+class BrokerUnit:
+    """fuse4fs-mountd as its units start it, with the first connection."""
+    unit = "fuse4fs-mountd.service"
+
+    def __init__(self, *args):
+        drop_in = "/run/systemd/system/%s.d" % self.unit
+        os.makedirs(drop_in, exist_ok=True)
+        with open(drop_in + "/args.conf", "w") as f:
+            f.write("[Service]\nExecStart=\nExecStart=/usr/local/libexec/fuse4fs/fuse4fs-mountd %s\n" % " ".join(args))
+        self.systemctl("daemon-reload")
+        self.systemctl("restart", "fuse4fs-mountd.socket")
+        connect().close()
+        if not wait_for(lambda: len(self.processes()) == 1):
+            raise SystemExit("the broker does not start: " + self.systemctl("status", self.unit))
+
+    def systemctl(self, *args):
+        return subprocess.run(["systemctl", *args], stdout=subprocess.PIPE, text=True).stdout
+
+    def kill(self):
+        self.systemctl("kill", "-s", "KILL", self.unit)
+
+    def stop(self):
+        self.systemctl("stop", "fuse4fs-mountd.socket", self.unit)
+        return 0 if self.systemctl("show", "-P", "Result", self.unit) == "success\n" else 1
+
+    def processes(self):
+        group = self.systemctl("show", "-P", "ControlGroup", self.unit).strip()
+        try:
+            with open("/sys/fs/cgroup%s/cgroup.procs" % group) as f:
+                return [int(pid) for pid in f.read().split()] if group else []
+        except OSError:
+            return []
+
+
+Broker = BrokerUnit if SYSTEMD else BrokerByHand
 
 
 def become(uid, gid=None, groups=()):
