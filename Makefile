@@ -7,7 +7,7 @@
 #   CC=clang       another compiler
 #   WERROR=        let warnings pass (for packagers; developers and CI keep -Werror)
 #   CFLAGS=...     replaces "-O2 -g"; what the program needs is kept apart from it
-#   prefix=/usr/local  mountdir=/sbin libexecdir= bindir= mandir= unitdir=   where `make install` puts things
+#   prefix=/usr/local  mountdir=/sbin libexecdir= bindir= mandir= unitdir= sysusersdir= tmpfilesdir=   where `make install` puts things
 #   docdir=        where `make install` leaves what an administrator may want to copy
 #   DESTDIR=       a staging root put in front of all of them
 #   IMG= DIR=      for `make run`: mount this image at that directory
@@ -43,6 +43,8 @@ bindir ?= $(prefix)/bin
 mandir ?= $(prefix)/share/man
 unitdir ?= $(prefix)/lib/systemd/system
 docdir ?= $(prefix)/share/doc/fuse4fs
+sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 
 ifneq ($(V),1)
 Q := @
@@ -230,6 +232,10 @@ DAEMONS := %/fuse4fs-server %/fuse4fs-mountd
 COMMANDS := %/fuse4fs-populate
 MOUNT_NAMES := mount.fuse.fuse4fs mount.fuseblk.fuse4fs
 UMOUNT_NAMES := umount.fuse.fuse4fs umount.fuseblk.fuse4fs
+# The root directory of servers under systemd: nothing but what is mounted over, so that it may lie on
+# a read-only filesystem.
+ROOT_DIRS := /dev /etc /lib /lib64 /proc /root /run /sys /tmp /usr/lib /usr/lib64 /var/tmp $(libexecdir)
+ROOT_FILES := /etc/ld.so.cache /etc/localtime $(libexecdir)/fuse4fs-server
 # Pages and units carry the paths of this installation.
 subst_paths = sed -e 's|@mountdir@|$(mountdir)|g' -e 's|@libexecdir@|$(libexecdir)|g' -e 's|@docdir@|$(docdir)|g' -e 's|@version@|$(VERSION)|g'
 
@@ -249,12 +255,20 @@ install: all ## install below DESTDIR and prefix
 		install -d '$(DESTDIR)$(unitdir)' && \
 		$(subst_paths) $$u > '$(DESTDIR)$(unitdir)'/$${u##*/} && \
 		chmod 644 '$(DESTDIR)$(unitdir)'/$${u##*/}; done
+	$(Q)for d in $(ROOT_DIRS); do install -d '$(DESTDIR)$(libexecdir)/root'$$d; done
+	$(Q)for f in $(ROOT_FILES); do : > '$(DESTDIR)$(libexecdir)/root'$$f; done
+	$(Q)install -d '$(DESTDIR)$(sysusersdir)' '$(DESTDIR)$(tmpfilesdir)'
+	$(Q)install -m 644 units/fuse4fs.sysusers '$(DESTDIR)$(sysusersdir)'/fuse4fs.conf
+	$(Q)install -m 644 units/fuse4fs.tmpfiles '$(DESTDIR)$(tmpfilesdir)'/fuse4fs.conf
+	$(Q)install -m 755 helper/fsck.fuse4fs '$(DESTDIR)$(mountdir)'
 
 uninstall: ## remove what install put there
 	$(Q)rm -f $(foreach p,$(notdir $(filter-out $(DAEMONS) $(COMMANDS),$(PROGS))),'$(DESTDIR)$(mountdir)/$(p)') \
 		$(foreach p,$(notdir $(filter $(COMMANDS),$(PROGS))),'$(DESTDIR)$(bindir)/$(p)') \
 		$(foreach n,$(MOUNT_NAMES) $(UMOUNT_NAMES),'$(DESTDIR)$(mountdir)/$(n)')
 	$(Q)rm -rf '$(DESTDIR)$(libexecdir)' '$(DESTDIR)$(docdir)'
+	$(Q)rm -f '$(DESTDIR)$(sysusersdir)'/fuse4fs.conf '$(DESTDIR)$(tmpfilesdir)'/fuse4fs.conf \
+		'$(DESTDIR)$(mountdir)'/fsck.fuse4fs
 	$(Q)for p in $(wildcard man/*.[1-9]); do rm -f '$(DESTDIR)$(mandir)'/man$${p##*.}/$${p##*/}; done
 	$(Q)for u in $(wildcard units/*.socket units/*.service units/*.target); do \
 		rm -f '$(DESTDIR)$(unitdir)'/$${u##*/}; done

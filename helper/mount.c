@@ -39,9 +39,17 @@
 
 #define TOOL "mount.fuse4fs"
 
+#define BOOTED	    "/run/fuse4fs/booted" /* units/fuse4fs.tmpfiles */
+#define BOOT_SOCKET F4_WIRE_SOCKET_DIR "/" F4_WIRE_SUBTYPE ".boot"
+
 /* Limits on the server's time. Replaying a large journal from a slow disk is the longest step. */
 #define CONNECT_MS 5000
 #define HELLO_MS   10000
+/*
+ * A service manager that is slower gets no more time, as the helper can start a server by itself: users
+ * may have kept the manager busy. Nobody else uses the socket for the boot, when disks are slow.
+ */
+#define SERVICE_MS 2000
 #define COMMAND_MS 300000
 #define BUSY_MS	   1000
 #define BUSY_STEP_US 50000
@@ -289,7 +297,8 @@ static void name_holder(struct mounting *m, int error, struct f4_fail *f)
 		(void)snprintf(f->text + len, sizeof(f->text) - len, " (%s)", who);
 }
 
-static int converse(struct mounting *m, struct f4_chan *ch, bool fuseblk, struct f4_fail *f)
+static int converse(struct mounting *m, struct f4_chan *ch, bool fuseblk, bool may_fall_back,
+		    int hello_ms, struct f4_fail *f)
 {
 	struct f4_talk talk = {
 		.ch = ch,
@@ -301,7 +310,8 @@ static int converse(struct mounting *m, struct f4_chan *ch, bool fuseblk, struct
 		.fuse_fd = m->fuse_fd,
 		.offer_fuseblk = fuseblk,
 		.offer_allow_other = m->allow_other,
-		.hello_ms = HELLO_MS,
+		.may_fall_back = may_fall_back,
+		.hello_ms = hello_ms,
 		.command_ms = COMMAND_MS,
 		.wait_mask = &m->wait_mask,
 		.mount = make_mount,
@@ -338,16 +348,29 @@ static int place(struct mounting *m, struct f4_fail *f)
 	return rc;
 }
 
+/*
+ * At boot, before systemd-tmpfiles-setup.service is done, fuse4fs@.service can't start: it waits for
+ * that, and that for the local filesystems. Root uses fuse4fs-boot.socket until the mark is there.
+ */
+static bool at_boot(const struct mounting *m)
+{
+	return is_fuse4fs(m) && geteuid() == 0 && access(BOOTED, F_OK) < 0 &&
+	       access(BOOT_SOCKET, F_OK) == 0;
+}
+
 /* A listening server. Return: 0, F4_FAILED, F4_TALK_E_FALLBACK: there is none for us. */
 static int try_service(struct mounting *m, bool fuseblk, struct f4_fail *f)
 {
 	struct f4_chan ch f4_cleanup(f4_chan_done) = F4_CHAN_INIT;
 	char path[128];
-	int rc = f4_str_format(path, sizeof(path), "%s/%s", F4_WIRE_SOCKET_DIR, m->subtype);
+	bool boot = at_boot(m), hurry = is_fuse4fs(m) && !boot;
+	int rc = f4_str_format(path, sizeof(path), "%s/%s%s", F4_WIRE_SOCKET_DIR, m->subtype,
+			       boot ? ".boot" : "");
 
 	if (rc == 0)
-		rc = f4_chan_connect(&ch, path, CONNECT_MS);
-	if (rc == -ENOENT || rc == -ECONNREFUSED || rc == -ENOTDIR || rc == -EACCES) {
+		rc = f4_chan_connect(&ch, path, hurry ? SERVICE_MS : CONNECT_MS);
+	if (rc == -ENOENT || rc == -ECONNREFUSED || rc == -ENOTDIR || rc == -EACCES ||
+	    (rc == F4_CHAN_E_TIMEOUT && is_fuse4fs(m))) {
 		f4_debug("%s: %s", path, f4_chan_strerror(rc));
 		return F4_TALK_E_FALLBACK;
 	}
@@ -355,7 +378,7 @@ static int try_service(struct mounting *m, bool fuseblk, struct f4_fail *f)
 		return f4_fail(f, F4_EXIT_SYSTEM, 0, "%s: can't be connected to: %s", path,
 			       f4_chan_strerror(rc));
 	f4_debug("the server is the service manager's, at %s", path);
-	return converse(m, &ch, fuseblk, f);
+	return converse(m, &ch, fuseblk, is_fuse4fs(m), hurry ? SERVICE_MS : HELLO_MS, f);
 }
 
 static int try_own_server(struct mounting *m, bool fuseblk, struct f4_fail *f)
@@ -370,7 +393,7 @@ static int try_own_server(struct mounting *m, bool fuseblk, struct f4_fail *f)
 	f4_debug("the server is a child of this process");
 	rc = f4_spawn_start(&spawn, &ch, f);
 	if (rc == 0)
-		rc = converse(m, &ch, fuseblk, f);
+		rc = converse(m, &ch, fuseblk, false, HELLO_MS, f);
 	if (rc == F4_TALK_E_FALLBACK)
 		rc = f4_fail(f, F4_EXIT_FAILED, 0, "the server won't serve");
 	if (rc == 0)

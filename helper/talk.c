@@ -45,12 +45,14 @@ struct state {
 	bool source_given, journal_given, source_excl;
 	bool mounted;
 	unsigned int refusals;
+	int chan_rc;  /* how the channel broke */
 	char *reason; /* owned: the server's own words about its failure */
 };
 
 /* Words and status for a channel that broke. */
 static int chan_failed(struct state *s, int rc, const char *when)
 {
+	s->chan_rc = rc;
 	if (rc == F4_CHAN_E_EOF)
 		return f4_fail(s->f, F4_EXIT_FAILED, 0,
 			       "the server ended without a word%s%s", when[0] ? " " : "", when);
@@ -132,9 +134,15 @@ static int greet(struct state *s)
 				   (s->t->offer_fuseblk ? F4_HELLO_FUSEBLK : 0) },
 	};
 
-	if (send_msg(s, &m, NULL) != 0)
+	if (send_msg(s, &m, NULL) == 0 && receive(s, &m, s->t->hello_ms) == 0)
+		return 0;
+	/* A service manager that closes connections, or is too busy to start servers: nothing was sent. */
+	if (!s->t->may_fall_back || (s->chan_rc != F4_CHAN_E_EOF && s->chan_rc != F4_CHAN_E_TIMEOUT &&
+				     s->chan_rc != -ECONNRESET && s->chan_rc != -EPIPE))
 		return F4_FAILED;
-	return receive(s, &m, s->t->hello_ms);
+	f4_debug("%s", s->f->text);
+	*s->f = (struct f4_fail){ 0 };
+	return F4_TALK_E_FALLBACK;
 }
 
 /*
@@ -468,8 +476,11 @@ static int step(struct state *s, const struct f4_msg *m)
 static int converse(struct state *s)
 {
 	struct f4_msg m;
+	int rc = greet(s);
 
-	if (greet(s) != 0 || send_first_files(s) != 0)
+	if (rc != 0)
+		return rc;
+	if (send_first_files(s) != 0)
 		return F4_FAILED;
 	for (;;) {
 		if (receive(s, &m, s->t->command_ms) != 0)

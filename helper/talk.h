@@ -48,6 +48,7 @@ struct f4_talk {
 	const struct f4_target *target;
 	int fuse_fd;
 	bool offer_fuseblk, offer_allow_other;
+	bool may_fall_back; /* a connection that is closed or silent at the hello: F4_TALK_E_FALLBACK */
 	int hello_ms, command_ms; /* how long the server may take to say hello, and between commands */
 	const sigset_t *wait_mask;
 

@@ -24,6 +24,7 @@
 #define F4_SECCOMP_START     0x4u /* only before the filter: for SystemCallFilter= of a unit */
 #define F4_SECCOMP_SANITIZER 0x8u /* modifies the above: only in builds with sanitizers */
 #define F4_SECCOMP_RINGS     0x10u /* modifies the first: only where the program has made rings */
+#define F4_SECCOMP_ALONE     0x20u /* before the filter, and not in a unit that isolates already */
 
 enum f4_seccomp_op {
 	F4_SECCOMP_ANY = 0,  /* no condition */

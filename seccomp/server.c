@@ -28,6 +28,8 @@
 #define CALL_IF(name, why, ...) \
 	{ .call = (name), .use = SEALED, .args = { __VA_ARGS__ }, .reason = (why) }
 #define BEFORE(name, why) { .call = (name), .use = START, .reason = (why) }
+/* A service manager's unit does these by itself, or has taken away what they need. */
+#define ALONE(name, why) { .call = (name), .use = F4_SECCOMP_ALONE, .reason = (why) }
 #define BEFORE2(name, alias, why) { .call = (name), .other = (alias), .use = START, .reason = (why) }
 #define FAIL(name, err, why) \
 	{ .call = (name), .use = REFUSE, .refuse_errno = (err), .reason = (why) }
@@ -128,27 +130,27 @@ static const struct f4_seccomp_rule rules[] = {
 	BEFORE("getresuid", "proof of the new identity"),
 	BEFORE("getresgid", "proof of the new identity"),
 	BEFORE("getgroups", "proof of the new identity"),
-	BEFORE("setresuid", "dedicated user id under root's helper"),
-	BEFORE("setresgid", "dedicated user id under root's helper"),
-	BEFORE("setgroups", "dedicated user id under root's helper"),
+	ALONE("setresuid", "dedicated user id under root's helper"),
+	ALONE("setresgid", "dedicated user id under root's helper"),
+	ALONE("setgroups", "dedicated user id under root's helper"),
 	BEFORE("capget", "proof that no capability is left"),
-	BEFORE("capset", "give up capabilities"),
+	ALONE("capset", "give up capabilities"),
 	BEFORE("prctl", "securebits, no_new_privs, not dumpable"),
-	BEFORE("unshare", "own namespaces"),
+	ALONE("unshare", "own namespaces"),
 	BEFORE("clone", "process of its own in the pid namespace"),
 	BEFORE("clone3", "threads"),
-	BEFORE("setsid", "no terminal"),
+	ALONE("setsid", "no terminal"),
 	BEFORE("umask", "no file is made, and none readable"),
 	BEFORE("personality", "readable memory is not executable"),
 	BEFORE("chdir", "empty root"),
-	BEFORE("fchdir", "empty root"),
-	BEFORE("mount", "empty root: no propagation"),
-	BEFORE("fsopen", "empty root"),
-	BEFORE("fsconfig", "empty root"),
-	BEFORE("fsmount", "empty root"),
-	BEFORE("move_mount", "empty root"),
-	BEFORE("pivot_root", "empty root"),
-	BEFORE("umount2", "empty root"),
+	ALONE("fchdir", "empty root"),
+	ALONE("mount", "empty root: no propagation"),
+	ALONE("fsopen", "empty root"),
+	ALONE("fsconfig", "empty root"),
+	ALONE("fsmount", "empty root"),
+	ALONE("move_mount", "empty root"),
+	ALONE("pivot_root", "empty root"),
+	ALONE("umount2", "empty root"),
 	BEFORE("landlock_create_ruleset", "no path, no network, no signal"),
 	BEFORE("landlock_restrict_self", "no path, no network, no signal"),
 	BEFORE("seccomp", "the filter itself"),
@@ -162,7 +164,7 @@ static const struct f4_seccomp_rule rules[] = {
 	BEFORE("io_uring_setup", "rings of the threads"),
 	BEFORE("io_uring_register", "rings of the threads: their one file, what they may do"),
 	BEFORE("eventfd2", "wake-ups between threads"),
-	BEFORE("wait4", "first process of the pid namespace"),
+	ALONE("wait4", "first process of the pid namespace"),
 };
 
 const struct f4_seccomp_policy f4_seccomp_server = {

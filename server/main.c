@@ -17,6 +17,7 @@
  */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,9 @@
 
 #define PROGRAM "fuse4fs-server"
 
+/* What the service manager shows of a mount. */
+enum { TOLD_NOTHING, TOLD_RW, TOLD_RO };
+
 /* Exit statuses. */
 #define EXIT_MOUNT_FAILED 1 /* the filesystem was never mounted */
 #define EXIT_LOST	  2 /* it was, and not everything is on the device */
@@ -61,6 +65,7 @@ struct server {
 	struct f4_volume *vol;	    /* owned */
 	uint32_t ring_queues;	    /* of FUSE over io_uring; 0: the kernel does not offer it */
 	bool mounted;
+	_Atomic int told; /* what the service manager was told last: TOLD_* */
 	char core_words[512];	    /* the last failure that the core logged */
 };
 
@@ -112,12 +117,27 @@ static uint64_t oldest_request_s(void *arg)
 	return f4_session_oldest_request_s(((struct server *)arg)->session);
 }
 
+/* The state for `systemctl status`, where it has changed: by a remount or by an error. Any thread. */
+static void tell_state(void *arg)
+{
+	struct server *s = arg;
+	int now = s->vol->read_only ? TOLD_RO : TOLD_RW;
+
+	if (!s->mounted || atomic_exchange(&s->told, now) == now)
+		return;
+	f4_notify_send(&s->start.notify, "STATUS=Serving %s, %s", s->start.shown,
+		       now == TOLD_RO ? "read-only" : "read-write");
+}
+
 static void sync_volume(void *arg)
 {
-	int r = f4_volume_sync(((struct server *)arg)->vol);
+	struct server *s = arg;
+	int r = f4_volume_sync(s->vol);
 
 	if (r < 0)
 		f4_err("writing everything to the device: %s", strerror(-r));
+	s->told = TOLD_NOTHING; /* the watchdog has told that it was asked to end */
+	tell_state(s);
 }
 
 static enum f4_session_transport transport(const struct f4_opts *o)
@@ -151,11 +171,14 @@ static int make_threads(struct server *s, const struct f4_idmap *idmap)
 		.idmap = *idmap,
 		.read_only = f4_opts_ro(o),
 		.debug = o->debug,
+		.remounted = tell_state,
+		.remounted_arg = s,
 	};
 	const struct f4_watchdog_config dog = {
 		.notify = &s->start.notify,
 		.oldest_request_s = oldest_request_s,
 		.sync = sync_volume,
+		.look = tell_state,
 		/* Only there a hanging server holds others. */
 		.limit_s = s->start.source.fuseblk ? F4_WATCHDOG_LIMIT_S : 0,
 	};
@@ -481,6 +504,7 @@ static int mount_it(struct server *s)
 	if (r < 0)
 		return fail(s, F4_DIALOG_FAILED, -r, "%s: was never mounted on %s",
 			    s->start.cmdline.source, s->start.cmdline.dir);
+	s->told = s->vol->read_only ? TOLD_RO : TOLD_RW;
 	s->mounted = true;
 	mode = s->vol->read_only ? "read-only" : "read-write";
 	if (s->start.source.fuseblk)
@@ -493,6 +517,7 @@ static int mount_it(struct server *s)
 	f4_dialog_done(&s->start.dialog);
 	f4_outlet_mounted(&s->start.outlet);
 	f4_log_set_context(s->start.shown);
+	f4_info("mounted %s", mode);
 	return 0;
 }
 
@@ -515,6 +540,7 @@ static int serve(struct server *s)
 		f4_err("closing the filesystem: %s", strerror(-r));
 		return EXIT_LOST;
 	}
+	f4_info("unmounted, all is on the device");
 	return 0;
 }
 

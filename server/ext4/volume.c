@@ -133,7 +133,7 @@ static int remount_rw(struct f4_volume *vol)
 	if (!atomic_load(&vol->read_only))
 		return 0;
 	if (why) {
-		f4_volume_say(vol, LOG_ERR, "can't become read-write: %s", why);
+		f4_volume_say(vol, LOG_NOTICE, "can't become read-write: %s", why);
 		return -EROFS;
 	}
 	if (f4_has_incompat(vol, F4_INCOMPAT_MMP))

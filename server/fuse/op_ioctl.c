@@ -215,11 +215,15 @@ static int private_sync(struct call *c)
 static int private_remount(struct call *c)
 {
 	struct f4_remount arg;
+	int r;
 
 	memcpy(&arg, c->in, sizeof(arg));
 	if ((arg.flags & ~F4_REMOUNT_RO) != 0 || arg.zero != 0)
 		return -EINVAL;
-	return f4_volume_remount(c->s->vol, (arg.flags & F4_REMOUNT_RO) != 0);
+	r = f4_volume_remount(c->s->vol, (arg.flags & F4_REMOUNT_RO) != 0);
+	if (r == 0 && c->s->config.remounted)
+		c->s->config.remounted(c->s->config.remounted_arg);
+	return r;
 }
 
 /* --- populating: what the kernel lets nobody but root ask for ------------------------------ */

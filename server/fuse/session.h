@@ -38,6 +38,8 @@ struct f4_session_config {
 	bool debug;
 	bool strict_open;	/* each open of a file is a request: f4_fuse_open has the reasons */
 	bool strict_atime;	/* each open drops what is cached, so that each reader is seen; implies the former */
+	void (*remounted)(void *arg); /* after a remount, in the thread of the request; NULL: nobody asks */
+	void *remounted_arg;	      /* borrowed */
 };
 
 /*

@@ -50,7 +50,8 @@ void f4_outlet_open(struct f4_outlet *o, const char *program, bool spawned)
 	f4_auto_fd later = -1;
 
 	*o = (struct f4_outlet)F4_OUTLET_INIT;
-	f4_log_init(spawned ? program : NULL, F4_LOG_NOTICE);
+	/* A service manager's journal also gets when a mount began and ended. */
+	f4_log_init(spawned ? program : NULL, spawned ? F4_LOG_NOTICE : F4_LOG_INFO);
 	if (!spawned || keeps_stderr())
 		return;
 	later = connect_system_log();

@@ -47,6 +47,20 @@ static int check(struct f4_seal *s, bool had_setpcap)
 	return 0;
 }
 
+/* A service manager that gave none may have forbidden capset(2) as well; check() proves it. */
+static int give_up(struct f4_seal *s, bool can)
+{
+	int r;
+
+	if (can && prctl(PR_SET_SECUREBITS, LOCKED_BITS, 0, 0, 0) < 0)
+		return f4_seal_fail(s, -errno, "locking the securebits");
+	if (!can && capng_have_capabilities(CAPNG_SELECT_CAPS) == CAPNG_NONE)
+		return 0;
+	capng_clear(CAPNG_SELECT_ALL);
+	r = capng_apply(can ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS);
+	return r < 0 ? f4_seal_fail(s, -EPERM, "giving up capabilities (code %d)", r) : 0;
+}
+
 int f4_seal_caps(struct f4_seal *s)
 {
 	bool can;
@@ -55,12 +69,9 @@ int f4_seal_caps(struct f4_seal *s)
 	if (capng_get_caps_process() < 0)
 		return f4_seal_fail(s, -EPERM, "reading the own capabilities");
 	can = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) == 1;
-	if (can && prctl(PR_SET_SECUREBITS, LOCKED_BITS, 0, 0, 0) < 0)
-		return f4_seal_fail(s, -errno, "locking the securebits");
-	capng_clear(CAPNG_SELECT_ALL);
-	r = capng_apply(can ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS);
+	r = give_up(s, can);
 	if (r < 0)
-		return f4_seal_fail(s, -EPERM, "giving up capabilities (code %d)", r);
+		return r;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return f4_seal_fail(s, -errno, "giving up ambient capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -10,8 +10,10 @@
  * goes on, the parent ends at once. The child is also the leader of a session without a terminal.
  *
  * Facts, not the environment, tell what a service manager has made already: the kernel gives the
- * machine's first namespaces fixed inode numbers, and a network namespace of one's own has no
- * interface but lo.
+ * machine's first namespaces fixed inode numbers, a network namespace of one's own has no interface
+ * but lo, a user namespace of one's own knows two users at most, and a mount namespace of one's own is
+ * told by what its root lacks. A manager before systemd 257 has no pid and cgroup namespaces to give;
+ * what they would hide, the empty root and the system call filter deny.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,11 +33,14 @@
 enum need {
 	MADE,	 /* by us, or the mount fails */
 	PRIVATE, /* by us or by the service manager */
-	WANTED,
+	WANTED,	 /* a word in the notes where neither of us made it */
+	LEFT,	 /* the service manager's choice */
 };
 
 static bool ns_is_not_first(unsigned long first, const char *path);
 static bool has_only_loopback(unsigned long first, const char *path);
+static bool root_is_bare(unsigned long first, const char *path);
+static bool has_few_users(unsigned long first, const char *path);
 
 /*
  * A user namespace can be forbidden to everybody, by sysctl; root's server then has its namespaces
@@ -49,15 +54,16 @@ static const struct kind {
 	unsigned long first; /* inode of the machine's own. Source: include/linux/proc_ns.h */
 	const char *path;
 } kinds[] = {
-	{ "user", CLONE_NEWUSER, { WANTED, WANTED, MADE }, NULL, 0, NULL },
-	{ "mnt", CLONE_NEWNS, { WANTED, MADE, MADE }, NULL, 0, NULL },
+	{ "user", CLONE_NEWUSER, { WANTED, WANTED, MADE }, has_few_users, 0,
+	  "/proc/self/uid_map" },
+	{ "mnt", CLONE_NEWNS, { WANTED, MADE, MADE }, root_is_bare, 0, "/" },
 	{ "net", CLONE_NEWNET, { PRIVATE, MADE, MADE }, has_only_loopback, 0, "/proc/self/net/dev" },
 	{ "ipc", CLONE_NEWIPC, { PRIVATE, MADE, MADE }, ns_is_not_first, 0xefffffff,
 	  "/proc/self/ns/ipc" },
 	{ "uts", CLONE_NEWUTS, { PRIVATE, MADE, MADE }, ns_is_not_first, 0xeffffffe,
 	  "/proc/self/ns/uts" },
-	{ "cgroup", CLONE_NEWCGROUP, { WANTED, MADE, MADE }, NULL, 0, NULL },
-	{ "pid", CLONE_NEWPID, { WANTED, MADE, MADE }, NULL, 0, NULL },
+	{ "cgroup", CLONE_NEWCGROUP, { LEFT, MADE, MADE }, NULL, 0, NULL },
+	{ "pid", CLONE_NEWPID, { LEFT, MADE, MADE }, NULL, 0, NULL },
 };
 
 static bool ns_is_not_first(unsigned long first, const char *path)
@@ -65,6 +71,31 @@ static bool ns_is_not_first(unsigned long first, const char *path)
 	struct stat st;
 
 	return stat(path, &st) == 0 && st.st_ino != first;
+}
+
+/* Root and one more; a container for many has a namespace too, with thousands. */
+static bool has_few_users(unsigned long first, const char *path)
+{
+	f4_auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+	f4_auto_free char *text = NULL;
+	unsigned long long count, sum = 0;
+
+	(void)first;
+	if (fd < 0 || f4_fd_slurp(fd, 65536, &text, NULL) < 0)
+		return false;
+	for (char *line = text; line && sum <= 2 && sscanf(line, "%*u %*u %llu", &count) == 1;) {
+		sum += count;
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	return sum > 0 && sum <= 2;
+}
+
+static bool root_is_bare(unsigned long first, const char *path)
+{
+	(void)first;
+	(void)path;
+	return f4_seal_root_is_bare();
 }
 
 static bool has_only_loopback(unsigned long first, const char *path)
@@ -152,9 +183,13 @@ static int make(struct f4_seal *s, const struct kind *k)
 					    "the %s namespace is not private and none can be made",
 					    k->name);
 		return 0;
+	case LEFT:
+		return 0;
 	case WANTED:
 		break;
 	}
+	if (k->is_private && s->place == F4_SEAL_MANAGER && k->is_private(k->first, k->path))
+		return 0;
 	if (f4_str_format(word, sizeof(word), "%s namespace", k->name) == 0)
 		f4_seal_note(s, word);
 	return 0;

@@ -7,6 +7,8 @@
 #ifndef F4_SERVICE_SEAL_STAGES_H
 #define F4_SERVICE_SEAL_STAGES_H
 
+#include <stdbool.h>
+
 #include "server/service/seal.h"
 
 /* f4_seal_fail - note why, with the words of @err (a negative errno). Return: @err. */
@@ -24,6 +26,13 @@ int f4_seal_namespaces(struct f4_seal *s);
 
 /* seal_root.c: an empty read-only root; the old one is unreachable. */
 int f4_seal_root(struct f4_seal *s);
+
+/*
+ * f4_seal_root_is_bare - has a service manager given a read-only root with no more in it than
+ * programs need to start (libraries, /proc/self, the notify socket)? Landlock then takes away
+ * what there is.
+ */
+bool f4_seal_root_is_bare(void);
 
 /* seal_caps.c: no capability in any set, securebits locked, no new privileges. */
 int f4_seal_caps(struct f4_seal *s);

@@ -94,9 +94,11 @@ static uint64_t hanging_s(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* the clock exists */
 	(void)pthread_mutex_lock(&dog.lock);
-	if (dog.armed)
+	if (dog.armed) {
 		s = dog.config.oldest_request_s(dog.arg);
-	else if (dog.watching)
+		dog.config.look(dog.arg);
+	}
+	if (!dog.armed && dog.watching)
 		s = (uint64_t)(now.tv_sec - dog.closing_since.tv_sec);
 	(void)pthread_mutex_unlock(&dog.lock);
 	return s;

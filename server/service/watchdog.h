@@ -27,6 +27,7 @@ struct f4_watchdog_config {
 	/* How many seconds the longest running request has taken so far; 0: none runs. */
 	uint64_t (*oldest_request_s)(void *arg);
 	void (*sync)(void *arg);     /* put everything on the device */
+	void (*look)(void *arg);     /* called every few seconds while armed; never waits long */
 	uint32_t limit_s;	     /* 0: requests are not watched */
 };
 
