@@ -180,17 +180,34 @@ static int child_failed(struct f4_fail *f, int rc, const char *what)
 	}
 }
 
-/* May anybody make a user namespace? */
-static bool has_user_namespaces(void)
+/* What keeps users from making a user namespace, as a sysctl to set; NULL: nothing that is known. */
+static const char *userns_switch(void)
 {
-	f4_auto_fd fd = open("/proc/sys/user/max_user_namespaces", O_RDONLY | O_CLOEXEC);
-	char first = '1';
+	/* The first is the kernel's; the others are Debian's and Ubuntu's additions. */
+	static const struct {
+		const char *path, *off, *set;
+	} t[] = {
+		{ "/proc/sys/user/max_user_namespaces", "0\n", "user.max_user_namespaces=1000" },
+		{ "/proc/sys/kernel/unprivileged_userns_clone", "0\n",
+		  "kernel.unprivileged_userns_clone=1" },
+		{ "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n",
+		  "kernel.apparmor_restrict_unprivileged_userns=0" },
+	};
 
-	return fd < 0 || read(fd, &first, 1) < 1 || first != '0';
+	for (size_t i = 0; i < F4_ARRAY_LEN(t); i++) {
+		f4_auto_fd fd = open(t[i].path, O_RDONLY | O_CLOEXEC);
+		char value[3] = "";
+
+		if (fd >= 0 && read(fd, value, 2) == 2 && f4_str_eq(value, t[i].off))
+			return t[i].set;
+	}
+	return NULL;
 }
 
 static int no_right(struct f4_fail *f, int error)
 {
+	const char *set = userns_switch();
+
 	if (error == ENODEV)
 		return f4_fail(f, F4_EXIT_FAILED, error,
 			       "the kernel doesn't know FUSE: load it with modprobe fuse");
@@ -204,10 +221,11 @@ static int no_right(struct f4_fail *f, int error)
 			       "one where user namespaces are allowed)");
 	return f4_fail(f, F4_EXIT_USAGE, error,
 		       "this user may not mount, and no attach broker listens at %s (systemctl "
-		       "start fuse4fs-mountd.socket)%s",
+		       "start fuse4fs-mountd.socket)%s%s%s",
 		       f4_broker_path(),
-		       has_user_namespaces() ? "; or mount as root of a user namespace (unshare -Urm)" :
-					       "; user namespaces are off here");
+		       set ? "; user namespaces, the other way, are off here (sysctl " :
+			     "; or mount as root of a user namespace (unshare -Urm",
+		       set ? set : "", ")");
 }
 
 /* --- by the broker ------------------------------------------------------------------------- */

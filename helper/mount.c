@@ -209,8 +209,8 @@ static int open_fuse(struct mounting *m, struct f4_fail *f)
 		{ ENOENT, "load the module (modprobe fuse), or give the container this device" },
 		{ ENODEV, "the kernel's FUSE is not loaded: modprobe fuse" },
 		{ ENXIO, "the kernel's FUSE is not loaded: modprobe fuse" },
-		{ EACCES, "its mode keeps this user out" },
-		{ EPERM, "the container's device policy denies it: allow c 10:229 rw" },
+		{ EACCES, "its mode keeps this user out, or a nodev mount: chmod 666 /dev/fuse" },
+		{ EPERM, "the device policy of the container or unit denies it: allow c 10:229 rw" },
 	};
 	int error;
 
