@@ -234,7 +234,7 @@ static int touch_written(struct f4_handle *h, const struct write_op *op)
 	if (op->caps)
 		r = f4_xattr_set_locked(h, inode, F4_XATTR_INDEX_SECURITY, "capability", NULL, 0,
 					0);
-	if (!(flags & F4_WRITE_CACHE))
+	if (!(flags & F4_WRITE_KEEP_TIMES))
 		f4_inode_touch(inode, F4_TOUCH_M | F4_TOUCH_C);
 	return r;
 }
@@ -258,7 +258,7 @@ static int update_times(struct f4_inode *inode, uint32_t flags)
 	bool fresh;
 	int r;
 
-	if (flags & F4_WRITE_CACHE)
+	if (flags & F4_WRITE_KEEP_TIMES)
 		return 0;
 	f4_inode_rdlock(inode);
 	fresh = times_are_fresh(inode);

@@ -25,7 +25,8 @@ int f4_file_read(struct f4_inode *inode, void *buf, size_t len, uint64_t pos, si
 #define F4_WRITE_SYNC	  0x2u /* O_SYNC: durable on return */
 #define F4_WRITE_DSYNC	  0x4u
 #define F4_WRITE_KILLSGID 0x10u /* with KILLPRIV: set-gid also of a file that its group can't execute */
-#define F4_WRITE_CACHE	  0x8u /* from the kernel's writeback cache: times are the kernel's */
+#define F4_WRITE_CACHE	  0x8u /* pages that the kernel had: the writer is gone, the next fsync is told of errors */
+#define F4_WRITE_KEEP_TIMES 0x20u /* the kernel keeps the times (writeback cache) and sends them */
 /*
  * f4_file_write - all of @len bytes at @pos (*ret_len bytes if the disk filled up on the way: then 0
  * is returned for a part, -ENOSPC for nothing). Updates size, mtime, ctime.

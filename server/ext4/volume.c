@@ -167,6 +167,7 @@ int f4_volume_shutdown(struct f4_volume *vol, bool flush)
 		return 0;
 	if (flush && vol->journal)
 		r = f4_journal_sync(vol->journal);
+	atomic_store(&vol->shut_down_asked, true);
 	atomic_store(&vol->shut_down, true);
 	f4_volume_say(vol, LOG_NOTICE, "shut down on request");
 	if (vol->journal)

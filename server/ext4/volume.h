@@ -118,6 +118,7 @@ struct f4_volume {
 	/* --- changing --- */
 	_Atomic bool read_only;	   /* no writes from now on (option, error, remount) */
 	_Atomic bool shut_down;	   /* every request fails with EIO (ioctl, errors=panic) */
+	_Atomic bool shut_down_asked; /* by f4_volume_shutdown: what is lost is lost on purpose */
 	_Atomic int64_t free_clusters, free_inodes, dirs; /* free = usable now or after a commit */
 	_Atomic int64_t pending_clusters; /* of the free ones: freed, but not committed yet */
 	_Atomic uint32_t next_generation;

@@ -87,11 +87,14 @@ void f4_fuse_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	(void)fuse_reply_buf(req, (const char *)w->transport.out, got);
 }
 
-static uint32_t write_flags(const struct f4_abi_write_in *arg)
+static uint32_t write_flags(struct f4_session *s, const struct f4_abi_write_in *arg)
 {
 	uint32_t flags = 0;
 
 	flags |= arg->write_flags & F4_ABI_WRITE_CACHE ? F4_WRITE_CACHE : 0;
+	/* Else it is a page written through a mapping, whose times are ours as of any write. */
+	if ((flags & F4_WRITE_CACHE) && (atomic_load(&s->abi_flags) & F4_ABI_WRITEBACK_CACHE))
+		flags |= F4_WRITE_KEEP_TIMES;
 	flags |= arg->write_flags & F4_ABI_WRITE_KILL_SUIDGID ? F4_WRITE_KILLPRIV : 0;
 	return flags; /* O_SYNC and O_DSYNC: the kernel sends FSYNC */
 }
@@ -100,7 +103,7 @@ static int write_inode(struct f4_session *s, struct f4_inode *inode,
 		       const struct f4_abi_in_header *in, const struct f4_abi_write_in *arg,
 		       const void *data, size_t *ret_done)
 {
-	uint32_t flags = write_flags(arg);
+	uint32_t flags = write_flags(s, arg);
 	struct f4_cred cred;
 	bool had_suid;
 	int r;
