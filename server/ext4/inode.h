@@ -34,6 +34,7 @@ struct f4_inode {
 	uint32_t ino;
 	uint32_t refs;		   /* protected by the inode table's bucket lock */
 	_Atomic uint64_t lookups;  /* FUSE's count */
+	_Atomic int64_t pages_read_s; /* FUSE's: when its kernel last read pages, CLOCK_MONOTONIC; 0: never */
 	struct f4_inode *hash_next;
 	struct f4_list lru;
 	uint8_t state;		   /* private to inode.c; protected by the bucket lock */

@@ -26,6 +26,8 @@
 #include "server/fuse/session.h"
 #include "server/fuse/transport.h"
 
+struct f4_inval;
+
 struct f4_worker {
 	struct f4_session *session; /* borrowed */
 	uint32_t index;
@@ -48,6 +50,7 @@ struct f4_session {
 	pthread_key_t worker_key; /* this thread's struct f4_worker */
 	bool worker_key_made;
 	struct f4_worker *workers; /* owned, @workers_count of them */
+	struct f4_inval *inval;	   /* owned; its thread lives as long as the workers */
 	uint32_t workers_count;
 
 	pthread_mutex_t lock; /* leaf: nothing is called under it */

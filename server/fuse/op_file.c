@@ -12,10 +12,15 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <string.h>
+#include <time.h>
 
 #include "server/ext4/atime.h"
 #include "server/ext4/file.h"
 #include "server/fuse/internal.h"
+#include "server/fuse/inval.h"
+
+/* Reads longer ago than this were before the kernel took the pages out for a write that comes now. */
+#define MEANWHILE_S 30
 
 /* What the VFS checks for filesystems whose flags it knows. */
 static int may_open(struct f4_inode *inode, int flags)
@@ -64,6 +69,23 @@ void f4_fuse_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	(void)fuse_reply_err(req, 0);
 }
 
+static int64_t now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* the clock exists; no system call */
+	return now.tv_sec + 1;
+}
+
+/* Before the content is looked at: see drop_read_pages. */
+static void note_page_read(struct f4_inode *inode)
+{
+	int64_t now = now_s();
+
+	if (atomic_load(&inode->pages_read_s) != now)
+		atomic_store(&inode->pages_read_s, now);
+}
+
 void f4_fuse_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 		  struct fuse_file_info *fi)
 {
@@ -73,10 +95,11 @@ void f4_fuse_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	size_t got = 0;
 	int r;
 
-	(void)fi;
 	if (size > F4_TRANSPORT_MAX_IO)
 		size = F4_TRANSPORT_MAX_IO;
 	r = off < 0 ? -EINVAL : f4_node_get(s, node, &inode);
+	if (r == 0 && !(fi->flags & O_DIRECT))
+		note_page_read(inode);
 	if (r == 0)
 		r = f4_file_read(inode, w->transport.out, size, (uint64_t)off, &got);
 	if (r < 0) {
@@ -129,6 +152,22 @@ static int write_inode(struct f4_session *s, struct f4_inode *inode,
 	return r;
 }
 
+/*
+ * After a direct write: pages that were read meanwhile may hold what was there before (inval.h). A
+ * reader says so before it reads and we ask after we wrote, so either he is seen here or he has
+ * read what we wrote.
+ */
+static void drop_read_pages(struct f4_session *s, struct f4_inode *inode,
+			    const struct f4_abi_write_in *arg, size_t done)
+{
+	int64_t read_s = atomic_load(&inode->pages_read_s);
+
+	if (!(arg->flags & O_DIRECT) || (arg->write_flags & F4_ABI_WRITE_CACHE) || done == 0 ||
+	    read_s == 0 || now_s() - read_s > MEANWHILE_S)
+		return;
+	f4_inval_range(s->inval, f4_node_of(inode->ino), arg->offset, done);
+}
+
 void f4_raw_write(struct f4_worker *w, const struct f4_abi_in_header *in, const void *arg,
 		  size_t arg_len)
 {
@@ -147,6 +186,8 @@ void f4_raw_write(struct f4_worker *w, const struct f4_abi_in_header *in, const 
 	r = f4_node_get(w->session, in->nodeid, &inode);
 	if (r == 0)
 		r = write_inode(w->session, inode, in, write_in, write_in + 1, &done);
+	if (r == 0)
+		drop_read_pages(w->session, inode, write_in, done);
 	if (r < 0) {
 		f4_raw_error(w, in, r);
 		return;

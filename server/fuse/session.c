@@ -25,6 +25,7 @@
 
 #include "protocol/base/log.h"
 #include "server/fuse/internal.h"
+#include "server/fuse/inval.h"
 #include "server/fuse/transport_ring.h"
 
 /*
@@ -440,6 +441,8 @@ int f4_session_start_threads(struct f4_session *s)
 		w->started = r == 0;
 	}
 	(void)pthread_attr_destroy(&attr);
+	if (r == 0)
+		r = -f4_inval_new(s->se, &s->inval);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r == 0) {
 		(void)pthread_mutex_lock(&s->lock);
@@ -569,6 +572,9 @@ struct f4_session *f4_session_free(struct f4_session *s)
 	 */
 	if (!wait_workers_gone(s))
 		return NULL;
+	s->inval = f4_inval_free(s->inval);
+	if (s->inval)
+		return NULL; /* held by the kernel in the same way */
 	for (uint32_t i = 0; i < s->workers_count; i++) {
 		if (s->workers[i].started)
 			(void)pthread_join(s->workers[i].thread, NULL);
