@@ -125,6 +125,8 @@ static inline uint64_t f4_node_of(uint32_t ino)
 
 /* f4_node_get - a reference to the inode behind @node. -ESTALE and the like; -EIO after a shutdown. */
 int f4_node_get(struct f4_session *s, uint64_t node, struct f4_inode **ret);
+/* f4_node_get_always - the same, after a shutdown too: for requests that only look at it. */
+int f4_node_get_always(struct f4_session *s, uint64_t node, struct f4_inode **ret);
 
 /* f4_attr_fill - attributes in the kernel's form, which libfuse passes on as they are; ids as shown. */
 void f4_attr_fill(const struct f4_session *s, const struct f4_attr *attr, struct f4_abi_attr *ret);

@@ -19,13 +19,22 @@ static void reply_attr(fuse_req_t req, struct f4_inode *inode)
 	(void)fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
+/* Who shut it down still sees what is there, as with the kernel's ext4: unmounting needs it. */
+static int get_to_look_at(struct f4_session *s, uint64_t node, struct f4_inode **ret)
+{
+	if (atomic_load(&s->vol->shut_down_asked))
+		return f4_node_get_always(s, node, ret);
+	return f4_node_get(s, node, ret);
+}
+
 void f4_fuse_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
+	struct f4_session *s = f4_req_session(req);
 	f4_auto_inode *inode = NULL;
 	int r;
 
 	(void)fi;
-	r = f4_node_get(f4_req_session(req), node, &inode);
+	r = get_to_look_at(s, node, &inode);
 	if (r < 0)
 		f4_reply_result(req, r);
 	else
@@ -176,7 +185,7 @@ void f4_raw_statx(struct f4_worker *w, const struct f4_abi_in_header *in, const 
 
 	(void)arg;
 	r = arg_len < sizeof(struct f4_abi_statx_in) ? -EINVAL :
-						       f4_node_get(w->session, in->nodeid, &inode);
+						       get_to_look_at(w->session, in->nodeid, &inode);
 	if (r < 0) {
 		f4_raw_error(w, in, r);
 		return;

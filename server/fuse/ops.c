@@ -118,10 +118,15 @@ void f4_reply_result(fuse_req_t req, int r)
 
 int f4_node_get(struct f4_session *s, uint64_t node, struct f4_inode **ret)
 {
-	uint64_t ino = node == F4_ABI_ROOT_NODE ? F4_ROOT_INO : node;
-
 	if (atomic_load_explicit(&s->vol->shut_down, memory_order_relaxed))
 		return -EIO;
+	return f4_node_get_always(s, node, ret);
+}
+
+int f4_node_get_always(struct f4_session *s, uint64_t node, struct f4_inode **ret)
+{
+	uint64_t ino = node == F4_ABI_ROOT_NODE ? F4_ROOT_INO : node;
+
 	if (ino > UINT32_MAX)
 		return -ESTALE;
 	/* What is in use at the kernel is in memory; it names others only as a file handle says. */

@@ -438,6 +438,59 @@ def content():
 
 
 @probe
+def mappings_and_truncates():
+    fd = os.open("m", os.O_CREAT | os.O_RDWR)
+    os.pwrite(fd, b"x" * 16384, 0)
+    with mmap.mmap(fd, 16384) as m:
+        os.ftruncate(fd, 5000)
+        say("behind the new end", m[4990:5010])
+        m[10:14] = b"kept"
+        os.ftruncate(fd, 16384)
+        say("longer again", m[5000:5008], m[10:14], m[16383])
+        m[16000:16002] = b"zz"
+        m.flush()
+    say(os.pread(fd, 16384, 0).count(b"x"), os.pread(fd, 2, 16000), os.pread(fd, 8, 5000))
+
+    def beyond():
+        with mmap.mmap(fd, 16384) as m:
+            os.ftruncate(fd, 100)
+            say("in the last page", m[4095])
+            sys.stdout.flush()
+            m[8192]
+    pid = os.fork()
+    if pid == 0:
+        beyond()
+        os._exit(0)
+    say("beyond the last page", os.waitpid(pid, 0)[1] & 0x7F)
+    with mmap.mmap(fd, 100, mmap.MAP_PRIVATE) as m:
+        m[0:1] = b"p"
+        say("private", m[0:1], os.pread(fd, 1, 0))
+    direct = os.open("m", os.O_RDWR | os.O_DIRECT)
+    buf = mmap.mmap(-1, 4096)
+    os.ftruncate(fd, 8192)
+    os.pwrite(fd, b"buffered", 4096)
+    say("direct read after a buffered write", os.preadv(direct, [buf], 4096), buf[:8])
+    buf[:8] = b"directly"
+    os.pwrite(direct, buf, 4096)
+    say("buffered read after a direct write", os.pread(fd, 8, 4096))
+
+
+@probe
+def statx():
+    put("f")
+    os.mkdir("d")
+    os.symlink("f", "l")
+    before = time.time()
+    for n in "fdl":
+        buf = ctypes.create_string_buffer(256)
+        sys_call("statx", -100, n.encode(), 0x100, 0xFFF, buf)
+        mask, blksize, _, nlink, uid, gid, mode, _, ino, size = struct.unpack_from("<IIQIIIHHQQ", buf.raw)
+        birth = struct.unpack_from("<q", buf.raw, 0x50)[0]
+        say(n, hex(mask & 0xFFF), blksize, nlink, uid, gid, oct(mode), ino == os.lstat(n).st_ino,
+            size if n != "d" else "-", "birth" if mask & 0x800 and abs(birth - before) < 60 else birth)
+
+
+@probe
 def times():
     put("f")
     for t in (0, 1, -1, 2**31 - 1, 2**31, 2**32, 2**33, 15032385535, 15032385536, 2**40, -2**31, -2**31 - 1, -2**40):
@@ -474,6 +527,12 @@ def times():
     fd = os.open("w", os.O_RDWR)
     os.write(fd, b"x")
     say("write changes mtime", os.stat("w").st_mtime > 1)
+    os.utime("w", (1, 1))
+    with mmap.mmap(fd, 1) as m:
+        m[0:1] = b"m"
+        m.flush()
+    s = os.stat("w")
+    say("a write through a mapping changes both", s.st_mtime > 1, s.st_ctime > 1000)
     os.utime("w", (1, 1))
     os.ftruncate(fd, 1)
     say("truncate changes mtime", os.stat("w").st_mtime > 1)
