@@ -372,6 +372,7 @@ static void answer_destroy(struct f4_worker *w)
 	struct f4_session *s = w->session;
 
 	(void)pthread_mutex_lock(&s->lock);
+	(void)pthread_cond_broadcast(&s->cond); /* idle: who saw `ending` while we were busy looks again */
 	while (!s->released)
 		(void)pthread_cond_wait(&s->cond, &s->lock);
 	out.unique = s->destroy_unique;
