@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "helper/mounts.h"
 #include "protocol/base/cleanup.h"
@@ -140,6 +142,15 @@ static int duplicate(const struct f4_source *s, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* A device that is write-protected opens for writing all the same; only writes fail, with EPERM. */
+static bool is_protected(const struct f4_source *s, int fd, int flags)
+{
+	int ro = 0;
+
+	return f4_source_is_block(s) && (flags & O_ACCMODE) != O_RDONLY &&
+	       ioctl(fd, BLKROGET, &ro) == 0 && ro;
+}
+
 int f4_source_open(const struct f4_source *s, int flags)
 {
 	char link[64];
@@ -147,6 +158,10 @@ int f4_source_open(const struct f4_source *s, int flags)
 
 	fd_link(link, sizeof(link), s->path_fd);
 	fd = open(link, flags | O_CLOEXEC | O_NOCTTY);
+	if (fd >= 0 && is_protected(s, fd, flags)) {
+		(void)close(fd); /* nothing was written */
+		return -EROFS;
+	}
 	if (fd >= 0)
 		return fd;
 	error = errno;
