@@ -16,6 +16,7 @@
 #include "server/fuse/session.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,11 @@
 #define MAX_THREADS 16u
 #define MAX_CPUS    64 /* that threads are made for */
 #define STACK_BYTES (1u << 20)
-/* Between attempts to read from a descriptor that is not mounted yet: read(2) fails at once there. */
-#define UNMOUNTED_POLL_NS 1000000
+/*
+ * Between attempts to read from a descriptor that is not mounted yet (read(2) fails at once there), and
+ * between reads of FORGETs.
+ */
+#define MOMENT_NS 1000000
 /* How long f4_session_free waits for workers to notice that the connection is gone. */
 #define FREE_WAIT_S 2
 
@@ -235,12 +239,12 @@ static void dispatch(struct f4_worker *w, size_t len)
 }
 
 /* Wait for a moment, or for the end. */
-static void wait_unmounted(struct f4_session *s)
+static void wait_a_moment(struct f4_session *s)
 {
 	struct timespec until;
 
 	(void)clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += UNMOUNTED_POLL_NS;
+	until.tv_nsec += MOMENT_NS;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
@@ -259,10 +263,23 @@ static int64_t coarse_now_s(void)
 	return now.tv_sec ? now.tv_sec : 1;
 }
 
+/*
+ * Beside rings /dev/fuse has nothing but FORGET and INTERRUPT, for which nobody waits. A reader that
+ * is not there needs no wake-up for each: a moment later many come in one read.
+ */
+static bool is_forget(const struct f4_worker *w)
+{
+	const struct f4_abi_in_header *in = (const void *)w->transport.in;
+
+	return w->index == 0 && w->session->use_rings && /* which this worker has written */
+	       (in->opcode == F4_ABI_FORGET || in->opcode == F4_ABI_BATCH_FORGET);
+}
+
 /* One request. Return: false when there will be no other. */
 static bool serve_one(struct f4_worker *w)
 {
 	struct f4_session *s = w->session;
+	bool forget;
 	size_t len = 0;
 	int r;
 
@@ -273,7 +290,7 @@ static bool serve_one(struct f4_worker *w)
 	case F4_TRANSPORT_E_AGAIN:
 		return true;
 	case F4_TRANSPORT_E_UNMOUNTED:
-		wait_unmounted(s);
+		wait_a_moment(s);
 		return true;
 	case F4_TRANSPORT_E_GONE:
 		f4_session_end(s, false, 0);
@@ -287,9 +304,29 @@ static bool serve_one(struct f4_worker *w)
 	atomic_store_explicit(&w->since_s, coarse_now_s(), memory_order_relaxed);
 	if (!atomic_load(&s->ending))
 		dispatch(w, len);
+	forget = is_forget(w);
 	atomic_store_explicit(&w->since_s, 0, memory_order_relaxed);
 	atomic_store(&w->busy, false);
+	if (forget)
+		wait_a_moment(s);
 	return true;
+}
+
+/*
+ * The kernel puts a request into the queue of its caller's CPU, and the caller sleeps until the reply:
+ * a worker that stays on that CPU needs no other one to be woken for it, which costs several times
+ * what the request does (much so in a virtual machine). Must be done before the seal; where it can't
+ * be had (a cpuset) the worker runs where the scheduler puts it.
+ */
+static void stay_on_cpu(const struct f4_ring_plan *plan)
+{
+	cpu_set_t one;
+
+	if (plan->workers < plan->online)
+		return; /* it has queues of several CPUs */
+	CPU_ZERO(&one);
+	CPU_SET(plan->worker % plan->online, &one);
+	(void)pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
 }
 
 /* A ring for a worker that is to have one. Runs in its thread: nobody else may use the ring. */
@@ -306,6 +343,7 @@ static void make_ring(struct f4_worker *w)
 
 	if (w->index == 0 || s->ring_workers == 0)
 		return;
+	stay_on_cpu(&plan);
 	r = f4_transport_make_ring(&w->transport, &plan);
 	(void)pthread_mutex_lock(&s->lock);
 	if (r == 0)
