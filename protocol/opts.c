@@ -53,7 +53,6 @@ struct row {
 	const struct word *words;	/* for ARG_WORD */
 	uint32_t ms_set, ms_clear;	/* kernel flags */
 	const char *why;		/* REFUSE: the reason */
-	const char *not_yet;		/* ACT: why this version can't; NULL once it can */
 };
 
 static_assert(sizeof(enum f4_tri) == 4 && sizeof(bool) == 1, "row.size tells the types apart");
@@ -101,7 +100,6 @@ static const char no_dax[] = "a FUSE mount can't map the device's memory";
 static const char no_keys[] = "encryption keys stay in the kernel, which a FUSE server can't reach";
 static const char no_old_quota[] =
 	"quota files named by the mount are not kept; use an image with the quota feature";
-static const char no_direct[] = "direct I/O on the device is not there yet";
 
 static const struct row rows[] = {
 	/* --- the kernel's flags --- */
@@ -163,7 +161,7 @@ static const struct row rows[] = {
 	TRI("minixdf", minixdf, F4_TRI_ON),
 	ON("debug", debug),
 	BYTES("cache_size", cache_bytes),
-	{ .name = "direct_io_device", FIELD(direct_io_device), .value = 1, .not_yet = no_direct },
+	ON("direct_io_device", direct_io_device),
 	BITS("usrquota", quota, F4_OPTS_QUOTA_USR),
 	BITS("grpquota", quota, F4_OPTS_QUOTA_GRP),
 	BITS("prjquota", quota, F4_OPTS_QUOTA_PRJ),
@@ -462,8 +460,6 @@ static int apply(struct f4_opts *o, const struct item *it, bool lenient)
 	}
 	if (r->kind == REFUSE)
 		return refuse(o, "option '%s' is refused: %s", it->name, r->why);
-	if (r->not_yet)
-		return refuse(o, "option '%s' can't be honoured: %s", it->name, r->not_yet);
 	rc = take(o, r, it);
 	if (rc != 0)
 		return rc;

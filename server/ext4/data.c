@@ -9,7 +9,8 @@
 
 const struct f4_buf_class f4_class_data = { .name = "file data" };
 
-static const uint8_t zeroes[F4_MAX_BLOCK];
+/* aligned for direct I/O */
+static const uint8_t zeroes[F4_MAX_BLOCK] __attribute__((aligned(4096)));
 
 /* Where byte @pos of the file is on the disk. */
 static uint64_t disk_pos(const struct f4_inode *inode, const struct f4_map *map, uint64_t pos)

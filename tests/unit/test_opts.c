@@ -66,12 +66,12 @@ static uint64_t expected_number(const struct row *r)
 static void check_row(const struct row *r, const char *word)
 {
 	struct state s;
-	bool refused = r->kind == REFUSE || r->not_yet;
+	bool refused = r->kind == REFUSE;
 
 	parsed(&s, word, true);
 	TEST_EQ(s.rc, refused ? F4_OPTS_E_REFUSED : 0);
 	if (refused) {
-		const char *why = r->not_yet ? r->not_yet : r->why;
+		const char *why = r->why;
 
 		TEST_CHECK(why && strstr(s.o.message, why));
 		TEST_CHECK(strstr(s.o.message, "'"));
