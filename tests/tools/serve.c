@@ -9,10 +9,12 @@
  * serve [-o WORD,...] IMAGE DIR
  *   ro, writeback, debug, noacl, sync, blk (type fuseblk, IMAGE is a block device), threads=N,
  *   device, ring (how requests come; default: as the server chooses), cache=BYTES, noperm (no
- *   default_permissions), ready=FD (a byte is written there once mounted)
+ *   default_permissions), ready=FD (a byte is written there once mounted), direct (O_DIRECT),
+ *   count (each line on standard input prints the requests so far, then "end")
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +33,7 @@
 
 struct setup {
 	const char *image, *dir;
-	bool read_only, writeback, debug, no_acl, sync, block, no_permissions, device, ring;
+	bool read_only, writeback, debug, no_acl, sync, block, no_permissions, device, ring, count, direct;
 	uint64_t threads, cache_bytes;
 	uint64_t ready_fd; /* 0: none */
 };
@@ -63,6 +65,8 @@ static bool parse_word(struct setup *s, const char *word)
 		{ "noperm", offsetof(struct setup, no_permissions) },
 		{ "device", offsetof(struct setup, device) },
 		{ "ring", offsetof(struct setup, ring) },
+		{ "count", offsetof(struct setup, count) },
+		{ "direct", offsetof(struct setup, direct) },
 	};
 	const char *v;
 
@@ -152,7 +156,9 @@ static int attach(const struct setup *s, int fuse_fd)
 static int open_volume(const struct setup *s, int image_fd, struct f4_workers *workers,
 		       struct f4_volume **ret)
 {
-	struct f4_disk_fd_params disk_params = { .fd = image_fd, .read_only = s->read_only };
+	struct f4_disk_fd_params disk_params = { .fd = image_fd,
+					       .read_only = s->read_only,
+					       .direct = s->direct };
 	struct f4_volume_params params = {
 		.workers = workers,
 		.opt = { .read_only = s->read_only,
@@ -192,9 +198,23 @@ static void print_requests(const struct f4_session *session)
 			       (unsigned long long)n[i]);
 }
 
+/* Answer on request, until standard input ends. */
+static void *count_main(void *arg)
+{
+	char line[16];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		print_requests(arg);
+		printf("end\n");
+		fflush(stdout);
+	}
+	return NULL;
+}
+
 /* From the open gate to the end of the mount. */
 static int run(const struct setup *s, struct f4_session *session, int fuse_fd)
 {
+	pthread_t counter;
 	bool clean;
 	int r = attach(s, fuse_fd);
 
@@ -203,6 +223,8 @@ static int run(const struct setup *s, struct f4_session *session, int fuse_fd)
 		(void)f4_session_wait(session, &clean);
 		return fail(s->dir, r);
 	}
+	if (s->count && pthread_create(&counter, NULL, count_main, session) != 0)
+		fprintf(stderr, "serve: no thread for counting\n");
 	if (s->ready_fd && write((int)s->ready_fd, "", 1) != 1)
 		fprintf(stderr, "serve: ready: %s\n", strerror(errno));
 	return f4_session_wait(session, &clean);
@@ -220,7 +242,8 @@ int main(int argc, char **argv)
 
 	if (!parse_args(&s, argc, argv))
 		return 2;
-	image_fd = open(s.image, (s.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	image_fd = open(s.image, (s.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
+					 (s.direct ? O_DIRECT : 0));
 	if (image_fd < 0)
 		return fail(s.image, errno);
 	config = (struct f4_session_config){
