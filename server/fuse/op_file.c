@@ -178,12 +178,13 @@ void f4_raw_write(struct f4_worker *w, const struct f4_abi_in_header *in, const 
 	size_t done = 0;
 	int r;
 
-	if (arg_len < sizeof(*write_in) || write_in->size > arg_len - sizeof(*write_in) ||
-	    write_in->offset > INT64_MAX - F4_TRANSPORT_MAX_IO) {
+	if (arg_len < sizeof(*write_in) || write_in->size > arg_len - sizeof(*write_in)) {
 		f4_raw_error(w, in, -EINVAL);
 		return;
 	}
-	r = f4_node_get(w->session, in->nodeid, &inode);
+	r = write_in->offset > INT64_MAX - F4_TRANSPORT_MAX_IO ?
+		    -EFBIG :
+		    f4_node_get(w->session, in->nodeid, &inode);
 	if (r == 0)
 		r = write_inode(w->session, inode, in, write_in, write_in + 1, &done);
 	if (r == 0)
