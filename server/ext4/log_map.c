@@ -242,18 +242,20 @@ static int load_external(struct f4_volume *vol, const struct f4_super *sb)
 	blocks = f4_get_le32(log_sb.s_blocks_count_lo);
 	if (f4_get_le32(log_sb.s_log_block_size) != vol->block_bits - 10)
 		return bad(vol, "its device has another block size");
-	if (blocks <= first || blocks > INT32_MAX ||
+	if (blocks <= first + 1 || blocks > INT32_MAX ||
 	    blocks > vol->log_disk->size_bytes >> vol->block_bits)
 		return bad(vol, "its device has %llu blocks", (unsigned long long)blocks);
-	vol->state->log_map = malloc(sizeof(*vol->state->log_map));
+	/* Numbers in the log count from the start of the device; only its superblock is called 0. */
+	vol->state->log_map = malloc(2 * sizeof(*vol->state->log_map));
 	if (!vol->state->log_map)
 		return -ENOMEM;
-	vol->state->log_map[0] = (struct f4_log_extent){
-		.pblk = first,
-		.log_blk = 0,
-		.len = (uint32_t)(blocks - first),
+	vol->state->log_map[0] = (struct f4_log_extent){ .pblk = first, .log_blk = 0, .len = 1 };
+	vol->state->log_map[1] = (struct f4_log_extent){
+		.pblk = first + 1,
+		.log_blk = (uint32_t)first + 1,
+		.len = (uint32_t)(blocks - first - 1),
 	};
-	vol->state->log_map_len = 1;
+	vol->state->log_map_len = 2;
 	return 0;
 }
 
