@@ -50,7 +50,7 @@ static const struct feature known[] = {
 	{ RO_COMPAT, F4_RO_COMPAT_READONLY, F4_FEATURE_READ, "read-only" }, /* says so itself */
 	{ RO_COMPAT, F4_RO_COMPAT_PROJECT, F4_FEATURE_WRITE, "project" },
 	{ RO_COMPAT, F4_RO_COMPAT_SHARED_BLOCKS, F4_FEATURE_READ, "shared_blocks" }, /* freeing one frees all */
-	{ RO_COMPAT, F4_RO_COMPAT_VERITY, F4_FEATURE_READ, "verity" },	    /* its files must never change */
+	{ RO_COMPAT, F4_RO_COMPAT_VERITY, F4_FEATURE_WRITE, "verity" }, /* its files never change, and aren't verified */
 	{ RO_COMPAT, F4_RO_COMPAT_ORPHAN_PRESENT, F4_FEATURE_WRITE, "orphan_present" },
 };
 

@@ -12,6 +12,7 @@
 
 #include "server/ext4/dir.h"
 #include "server/ext4/file.h"
+#include "server/ext4/file_priv.h"
 #include "server/ext4/inode_priv.h"
 #include "server/ext4/map.h"
 #include "server/ext4/quota.h"
@@ -212,9 +213,9 @@ int f4_inode_setattr(struct f4_inode *inode, uint32_t mask, const struct f4_attr
 	f4_inode_wrlock(inode);
 	r = check_protected(inode, mask);
 	if (r == 0 && (mask & F4_SET_SIZE)) {
-		r = f4_is_dir(inode)  ? -EISDIR :
-		    f4_is_reg(inode) ? f4_file_truncate_locked(inode, attr->size) :
-				       -EINVAL;
+		r = f4_file_check_change(inode);
+		if (r == 0)
+			r = f4_file_truncate_locked(inode, attr->size);
 		mask &= ~F4_SET_SIZE;
 		if (mask == 0)
 			goto out;

@@ -206,6 +206,8 @@ static int open_super(struct f4_volume *vol, struct f4_super *sb)
 		f4_volume_say(vol, LOG_WARNING, "the filesystem has errors on record: run e2fsck");
 	else if (!(vol->state->mount_state & F4_STATE_VALID) && !f4_has_compat(vol, F4_COMPAT_HAS_JOURNAL))
 		f4_volume_say(vol, LOG_WARNING, "it was not unmounted cleanly: run e2fsck");
+	if (f4_has_ro_compat(vol, F4_RO_COMPAT_VERITY))
+		f4_volume_say(vol, LOG_NOTICE, "verity: its files are read without being verified");
 	return 0;
 }
 
