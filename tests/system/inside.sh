@@ -10,8 +10,11 @@ fail() { echo "FAILED: boot $F4_BOOT: $*"; bad=1; }
 as() { local u=$1; shift; setpriv --reuid "$u" --regid "$u" --clear-groups "$@"; }
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
-# attach FILE: a block device of it, in $dev. The machine shares the numbers of loop devices with its host.
-attach() { dev=$(losetup -f --show "$1") && loops+=("$dev") || fail "losetup $1"; }
+# attach FILE [LOOP]: a block device of it, in $dev. The machine shares the numbers of loop devices with its host.
+attach() {
+	if [ $# = 2 ]; then dev=/dev/$2 && losetup "$dev" "$1"; else dev=$(losetup -f --show "$1"); fi || fail "losetup $*"
+	loops+=("$dev")
+}
 detach() { losetup -d "$1"; loops=("${loops[@]/$1/}"); }
 
 # unit_of DIR: the unit that serves it

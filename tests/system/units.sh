@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # See tests/cases/system-units.
 libexec=/usr/local/libexec/fuse4fs
+loop=$1
 
 systemd-analyze verify --man=no /usr/local/lib/systemd/system/fuse4fs* 2>err || fail "verify: $(cat err)"
 [ ! -s err ] || fail "verify: $(cat err)"
@@ -17,7 +18,6 @@ for c in CapInh CapPrm CapEff CapBnd CapAmb; do [ "$(st $c)" = 0000000000000000 
 for n in user mnt net ipc uts; do
 	[ "$(readlink /proc/$pid/ns/$n)" != "$(readlink /proc/1/ns/$n)" ] || fail "the $n namespace is the machine's"
 done
-cp /proc/$pid/mountinfo /f4/mountinfo
 for p in /etc/passwd /i /m /home /usr/bin /boot /run/systemd/private /run/dbus; do
 	[ ! -e "/proc/$pid/root$p" ] || fail "sees $p"
 done
@@ -47,8 +47,18 @@ open-proc open-root seccomp setrlimit socket-unix statfs thread
 P
 grep -vxF -f expected passed >more && fail "these acts pass in the unit: $(tr '\n' ' ' <more)"
 
+# a device that comes later
+systemctl is-active -q fuse4fs-mount@dev-$loop && fail "enabled, without a device, and active"
+attach /i/later "$loop"
+for _ in $(seq 100); do systemctl is-active -q fuse4fs-mount@dev-$loop && break; sleep 0.1; done
+[ "$(findmnt -no FSTYPE /media/dev-$loop)" = fuseblk.fuse4fs ] ||
+	fail "a device that comes later: $(systemctl status --no-pager fuse4fs-mount@dev-$loop dev-$loop.device)"
+systemctl stop fuse4fs-mount@dev-$loop || fail "stop of a device that came later"
+clean "$dev"
+detach "$dev"
+
 # the unit for a device
-attach /i/two
+attach /i/two loop$((64 + (${loop#loop} - 64 + 1) % 64))
 name=$(systemd-escape -p "$dev") unit=fuse4fs-mount@$(systemd-escape -p "$dev").service
 systemctl start "$unit" || fail "start: $(systemctl status --no-pager "$unit")"
 [ "$(findmnt -no SOURCE,FSTYPE "/media/$name")" = "$dev fuseblk.fuse4fs" ] || fail "default place: $(findmnt "$dev")"
