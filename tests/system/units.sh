@@ -58,7 +58,7 @@ clean "$dev"
 detach "$dev"
 
 # the unit for a device
-attach /i/two loop$((64 + (${loop#loop} - 64 + 1) % 64))
+attach /i/two loop$((${loop#loop} + 1))
 name=$(systemd-escape -p "$dev") unit=fuse4fs-mount@$(systemd-escape -p "$dev").service
 systemctl start "$unit" || fail "start: $(systemctl status --no-pager "$unit")"
 [ "$(findmnt -no SOURCE,FSTYPE "/media/$name")" = "$dev fuseblk.fuse4fs" ] || fail "default place: $(findmnt "$dev")"
