@@ -112,14 +112,14 @@ void f4_fuse_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_se
 		f4_reply_result(req, r);
 		return;
 	}
-	if (s->config.fakeroot)
-		mask &= ~F4_SET_KILLPRIV; /* root's writes and truncations leave set-uid alone */
-	r = f4_node_get(s, node, &inode);
 	if (mask == 0) /* chown to nobody in particular: it takes set-uid away, too */
 		mask = F4_SET_KILLPRIV;
+	if (s->config.fakeroot)
+		mask &= ~F4_SET_KILLPRIV; /* root's writes, truncations and chowns leave set-uid alone */
+	r = f4_node_get(s, node, &inode);
 	if (r == 0 && (mask & F4_SET_KILLPRIV) && is_stranger(inode, &cred))
 		mask |= F4_SET_KILLSGID;
-	if (r == 0)
+	if (r == 0 && mask != 0)
 		r = f4_inode_setattr(inode, mask, &attr, &cred);
 	if (r < 0)
 		f4_reply_result(req, r);
