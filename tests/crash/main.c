@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * crashlab [--states N] [--seed S] [--workload NAME] [--shape NAME] [--fsck N] [--verbose]
- *          [--faults] [--list]
+ *          [--faults] [--list] [--keep DIR --keep-every N]
  *
  * Runs the workloads on all shapes until N crash states (default 5000) have been judged, and prints
- * the counts. e2fsck looks at one state in N (default 25). Exit 0: no violation. With --faults:
+ * the counts. e2fsck looks at one state in N (default 25). One in --keep-every (default 500) is left in DIR as
+ * K.crash.img and, as we recovered it, K.ours.img: for tests/crash/three-way. Exit 0: no violation. With --faults:
  * plants each known fault and exits 0 when every one is caught.
  */
 #include <stdio.h>
@@ -26,8 +27,8 @@
 #define LONG_EVERY    7u
 
 struct args {
-	uint64_t states, seed, fsck_every;
-	const char *workload, *shape;
+	uint64_t states, seed, fsck_every, keep_every;
+	const char *workload, *shape, *keep;
 	bool verbose, faults, quiet;
 };
 
@@ -68,6 +69,21 @@ static const char *how_name(enum f4_sim_crash how)
 	return names[how];
 }
 
+static void keep_state(struct f4_disk *state, const struct args *a, uint64_t n, const char *name)
+{
+	char path[512];
+	int r;
+
+	if (!a->keep || n % a->keep_every != 0)
+		return;
+	snprintf(path, sizeof(path), "%s/%llu.%s.img", a->keep, (unsigned long long)n, name);
+	r = f4_sim_store(state, path);
+	if (r < 0) {
+		fprintf(stderr, "crashlab: %s: %s\n", path, strerror(-r));
+		exit(2);
+	}
+}
+
 /* @states crash states of one recording, spread over its events. */
 static void judge_run(struct lab *l, uint64_t states, const struct args *a, uint64_t seed,
 		      struct counts *c)
@@ -97,7 +113,9 @@ static void judge_run(struct lab *l, uint64_t states, const struct args *a, uint
 		if (!started && l->shape->fill)
 			continue; /* the ballast is not written down request by request */
 		state = f4_sim_crash(w, i, how, seed + i);
+		keep_state(state, a, c->states, "crash");
 		lab_judge(l, state, done, fsck ? work_dir : NULL, a->verbose, &v);
+		keep_state(state, a, c->states, "ours");
 		f4_disk_free(state);
 		c->states++;
 		c->fsck += fsck;
@@ -247,7 +265,8 @@ static int catch_faults(struct lab *l, const struct args *a)
 static int usage(void)
 {
 	fprintf(stderr, "usage: crashlab [--states N] [--seed S] [--workload NAME] [--shape NAME] "
-			"[--fsck N] [--verbose] [--faults] [--list]\n");
+			"[--fsck N] [--verbose] [--faults] [--list] "
+			"[--keep DIR --keep-every N]\n");
 	return 2;
 }
 
@@ -274,6 +293,11 @@ static int parse(int argc, char **argv, struct args *a)
 			a->workload = value;
 		else if (f4_str_eq(argv[i - 1], "--shape"))
 			a->shape = value;
+		else if (f4_str_eq(argv[i - 1], "--keep"))
+			a->keep = value;
+		else if (f4_str_eq(argv[i - 1], "--keep-every") &&
+			 f4_str_to_u64(value, 10, UINT64_MAX, &a->keep_every) == 0 && a->keep_every)
+			continue;
 		else if (f4_str_eq(argv[i - 1], "--states") &&
 			 f4_str_to_u64(value, 10, UINT64_MAX, &a->states) == 0)
 			continue;
@@ -291,7 +315,7 @@ static int parse(int argc, char **argv, struct args *a)
 
 int main(int argc, char **argv)
 {
-	struct args a = { .states = 5000, .seed = 1, .fsck_every = 25 };
+	struct args a = { .states = 5000, .seed = 1, .fsck_every = 25, .keep_every = 500 };
 	const char *tmp = getenv("TMPDIR");
 	struct lab *l;
 	int r = parse(argc, argv, &a);
