@@ -162,7 +162,8 @@ static const struct f4_seccomp_rule rules[] = {
 	BEFORE("sendmsg", "commands to the helper"),
 	BEFORE("recvmsg", "descriptors from the helper"),
 	BEFORE("io_uring_setup", "rings of the threads"),
-	BEFORE("sched_setaffinity", "threads with rings: each on its CPU"),
+	/* Not in a unit: it would be the one call there of systemd's set @resources, and is only for speed. */
+	ALONE("sched_setaffinity", "threads with rings: each on its CPU"),
 	BEFORE("io_uring_register", "rings of the threads: their one file, what they may do"),
 	BEFORE("eventfd2", "wake-ups between threads"),
 	ALONE("wait4", "first process of the pid namespace"),

@@ -316,7 +316,7 @@ static bool serve_one(struct f4_worker *w)
  * The kernel puts a request into the queue of its caller's CPU, and the caller sleeps until the reply:
  * a worker that stays on that CPU needs no other one to be woken for it, which costs several times
  * what the request does (much so in a virtual machine). Must be done before the seal; where it can't
- * be had (a cpuset) the worker runs where the scheduler puts it.
+ * be had (a cpuset, a service manager's unit) the worker runs where the scheduler puts it.
  */
 static void stay_on_cpu(const struct f4_ring_plan *plan)
 {
