@@ -70,6 +70,7 @@ grep -q ' /m/auto .* - fuse.fuse4fs' /proc/self/mountinfo || fail "automount: $(
 attach /i/two
 mount /m/label || fail "LABEL="
 [ "$(findmnt -no SOURCE,FSTYPE /m/label)" = "$dev fuseblk.fuse4fs" ] || fail "LABEL=: $(findmnt /m/label)"
+umount /m/label && mount -t fuse4fs UUID="$(blkid -p -s UUID -o value "$dev")" /m/label || fail "UUID="
 lsblk -no MOUNTPOINTS "$dev" | grep -qx /m/label || fail "lsblk: $(lsblk "$dev")"
 umount -a -t fuse.fuse4fs,fuseblk.fuse4fs || fail "umount -a"
 grep ' - fuse.*fuse4fs ' /proc/self/mountinfo && fail "umount -a left these"
