@@ -3,12 +3,12 @@
 # See tests/cases/system-load.
 rounds=$1
 
-# first_answer DIR: mount it from /i/one, and the time until the root has been listed, in ms
+# first_answer: mount /i/one, and the time until a name in it was answered for, in ms/100; no program
+# is started for the clock or the look, which costs 7 ms each here
 first_answer() {
-	local start
-	start=$(date +%s%N)
-	mount.fuse4fs /i/one /m/one && ls /m/one >/dev/null || fail "mount"
-	echo $((($(date +%s%N) - start) / 10000))
+	local start=${EPOCHREALTIME/./}
+	mount.fuse4fs /i/one /m/one && [ -d /m/one/lost+found ] || fail "mount"
+	echo $(((${EPOCHREALTIME/./} - start) / 10))
 	umount.fuse4fs /m/one || fail "umount"
 }
 median() { sort -n | awk '{v[NR] = $1} END {printf "%.1f ms", v[int((NR + 1) / 2)] / 100}'; }
